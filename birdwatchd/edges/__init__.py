@@ -1,0 +1,1 @@
+"""One outside thing per room; the rooms do not know each other."""
