@@ -1,0 +1,341 @@
+"""The loupe: bytes in, an upright picture out. Proves a file whole by decoding it, once it has passed the limits.
+
+Only this room touches Pillow. The parser is chosen by our own look at the bytes and called directly, not through
+`Image.open`: so no other parser is ever entered, the index of a multi-picture JPEG is not parsed (its first picture is
+the photo), and the size cap is ours alone, whatever `Image.MAX_IMAGE_PIXELS` says.
+"""
+
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from birdwatchd.core import formats
+from birdwatchd.core.errors import (
+    Damaged,
+    EmptyFile,
+    NotAPicture,
+    PhotoError,
+    TooLarge,
+    TooSmall,
+    Truncated,
+    Unsupported,
+)
+from birdwatchd.core.formats import Ending, Kind
+from birdwatchd.core.photo import Pixels, Shot
+
+SMALLEST_SIDE_PX = 32
+
+_PARSERS: Mapping[Kind, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    Kind.JPEG: JpegImageFile,
+    Kind.PNG: PngImageFile,
+    Kind.WEBP: WebPImageFile,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a file may ask of this machine.
+
+    Attributes:
+        max_megapixels: width x height / 1,000,000; 0–170.
+        formats: values of `Kind` in lower case, out of `formats.READABLE`.
+        max_bytes: the longest file that is looked into.
+    """
+
+    max_megapixels: float
+    formats: frozenset[str]
+    max_bytes: int = 256 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if unreadable := self.formats - formats.READABLE:
+            raise ValueError(f"no parser for {', '.join(sorted(unreadable))}")
+        # Pillow refuses a WebP above 179 megapixels by itself; a promise beyond that could not be kept.
+        if not 0 < self.max_megapixels <= 170:
+            raise ValueError("max_megapixels must be above 0 and at most 170")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A proven photo, scaled and upright; the full-size pixels are already gone.
+
+    Attributes:
+        width_px, height_px: of the original, upright.
+        kind: what the file is.
+        shot: what the camera wrote about it.
+    """
+
+    width_px: int
+    height_px: int
+    kind: Kind
+    shot: Shot
+    _thumbnail_px: int
+    _image: Image.Image = field(repr=False)
+
+    def view(self, size_px: int) -> Pixels:
+        """Squash the whole picture into a square, as the network wants it.
+
+        Returns:
+            RGB, shape (size_px, size_px, 3), uint8, contiguous and writable. Beyond the `view_px` given to `decode` it
+            is enlarged and not sharper.
+        """
+        return np.array(self._image.resize((size_px, size_px), Image.Resampling.BICUBIC))
+
+    def thumbnail(self) -> bytes:
+        """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata."""
+        small = self._image.copy()
+        small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.BICUBIC)
+        file = io.BytesIO()
+        small.save(file, "JPEG", quality=80)
+        return file.getvalue()
+
+
+def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int = 320) -> Picture:
+    """Prove that a file is a whole picture of an allowed kind and size, and read it once for all who want to see it.
+
+    Only as many pixels are kept as a view of `view_px` and a thumbnail of `thumbnail_px` need. A JPEG is decoded
+    already scaled: its Huffman stream is still read to its end, so a cut file is still caught.
+
+    Transparent parts become mid-grey: to the network, which looks at (x - 127) / 128, that is nothing at all.
+
+    Args:
+        data: the whole file.
+        view_px: the largest view that will be asked for.
+        thumbnail_px: longest side of the thumbnail.
+    Raises:
+        EmptyFile, NotAPicture, Unsupported, TooLarge, TooSmall, Truncated, Damaged: nothing else, whatever the bytes.
+    """
+    kind = _admit(data, limits)
+    _quiet_pillow()
+    with _refusals(kind):
+        image = _PARSERS[kind](io.BytesIO(data))
+        size_px = image.size
+    _check_size(size_px, limits)
+    need_px = _need(size_px, view_px, thumbnail_px)
+    with _refusals(kind):
+        if isinstance(image, PngImageFile):
+            # Checksums of all chunks. Decoding does not look at them; for JPEG and WebP there is nothing to verify.
+            image.verify()
+            image = PngImageFile(io.BytesIO(data))
+        image.draft("RGB", need_px)  # JPEG only; the others ignore it
+        image.load()
+        orientation, shot = _read_exif(image)
+        small = _rgb(image, _reduction(image.size, need_px))
+        image.close()
+        if orientation in _UPRIGHT:
+            small = small.transpose(_UPRIGHT[orientation])
+    small.info = {}  # Pillow would write a JPEG's comment into the thumbnail
+    width_px, height_px = size_px if orientation < 5 else size_px[::-1]
+    return Picture(width_px, height_px, kind, shot, thumbnail_px, small)
+
+
+def _admit(data: bytes, limits: Limits) -> Kind:
+    """Refuse what can be refused before a parser runs."""
+    if not data:
+        raise EmptyFile("the file is empty")
+    if len(data) > limits.max_bytes:
+        raise TooLarge(f"{len(data) / 1e6:,.0f} MB; files up to {limits.max_bytes / 1e6:,.0f} MB are read", hint=_A_SMALLER_COPY)
+    head = data[: formats.SNIFF_BYTES]
+    kind = formats.sniff(head)
+    if kind is Kind.UNKNOWN:
+        if not any(head) and not data.strip(b"\x00"):
+            raise Truncated("nothing but zeros: room was reserved for it, but nothing was written")
+        raise NotAPicture("no picture of any kind known here")
+    if kind not in limits.formats:
+        raise Unsupported(f"this is {formats.describe(kind)}, which is not read", hint=formats.advice(kind) or None)
+    if canvas_px := formats.canvas_px(kind, head):
+        _check_size(canvas_px, limits)
+    # Before the parser, also because Pillow would step through a header of junk byte by byte.
+    _check_end(data, kind)
+    return kind
+
+
+_A_SMALLER_COPY = "save a smaller copy as JPEG and drop that into the inbox"
+
+
+def _check_size(size_px: tuple[int, int], limits: Limits) -> None:
+    width_px, height_px = size_px
+    if width_px * height_px > limits.max_megapixels * 1e6:
+        raise TooLarge(f"{width_px} x {height_px} pixels; up to {limits.max_megapixels:g} megapixels are read")
+    if min(size_px) < SMALLEST_SIDE_PX:
+        raise TooSmall(f"{width_px} x {height_px} pixels; each side must have at least {SMALLEST_SIDE_PX}")
+
+
+def _check_end(data: bytes, kind: Kind) -> None:
+    """Refuse a file that is not whole, or whose parts are strung together as in no picture."""
+    end = formats.ending(kind, data, data, len(data))
+    if end is Ending.INCOMPLETE:
+        raise Truncated(f"{formats.describe(kind)} whose end is missing")
+    if end is Ending.UNTOLD:
+        raise Damaged(f"{formats.describe(kind)} whose parts do not follow each other as they must")
+
+
+@contextmanager
+def _refusals(kind: Kind) -> Iterator[None]:
+    """Turn whatever Pillow raises on hostile bytes into the reason why this photo is set aside."""
+    try:
+        yield
+    except Exception as error:
+        raise _refusal(error, formats.describe(kind)) from error
+
+
+def _refusal(error: Exception, what: str) -> PhotoError:
+    said = str(error)
+    if isinstance(error, MemoryError | Image.DecompressionBombError) or _ASKS_TOO_MUCH.search(said):
+        return TooLarge(f"{what} that unpacks to more than it should", hint=_A_SMALLER_COPY)
+    if "truncated" in said.lower():
+        return Truncated(f"{what} that ends too early")
+    return Damaged(f"{what} that cannot be decoded: {_clean(said, 120) or type(error).__name__}")
+
+
+# Pillow's words for compressed texts and colour profiles that unpack beyond its own limits.
+_ASKS_TOO_MUCH = re.compile(r"[Dd]ecompressed data too large|[Tt]oo much memory")
+
+
+_PILLOW = r"PIL\."
+
+
+def _quiet_pillow() -> None:
+    """Let Pillow's remarks on odd files ("Corrupt EXIF data", "Invalid APNG") pass unheard, for the whole process.
+
+    They say nothing that matters here, one hostile file brings thousands, and under -W error a remark would become a
+    refusal. `warnings.catch_warnings` is no way: it swaps the filters of all threads at once. A filter that is added
+    and stays needs no swap; adding it in the call, not at import, keeps importing this room without effect.
+    """
+    # Looked up first: adding takes an equal one out for a moment, and forgets which warnings were shown already.
+    if not any(getattr(module, "pattern", module) == _PILLOW for _, _, _, module, _ in warnings.filters):
+        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
+
+
+# --- pixels -------------------------------------------------------------------------------------------------------
+
+# EXIF orientation: what was done to the picture, so what undoes it. 1 and everything else is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_GROUND = (127, 127, 127, 255)
+
+
+def _need(size_px: tuple[int, int], view_px: int, thumbnail_px: int) -> tuple[int, int]:
+    """Say how small the picture may become: both sides serve the view, the longer one also the thumbnail."""
+    longer_px = max(view_px, thumbnail_px)
+    return (longer_px, view_px) if size_px[0] >= size_px[1] else (view_px, longer_px)
+
+
+def _reduction(size_px: tuple[int, int], need_px: tuple[int, int]) -> int:
+    """Return the largest power of two that leaves `need_px`: the steps in which a JPEG is scaled while decoding, so
+    that the same scene looks the same from each format."""
+    room = min(size_px[0] // need_px[0], size_px[1] // need_px[1])
+    return 1 << max(room, 1).bit_length() - 1
+
+
+def _rgb(image: Image.Image, factor: int) -> Image.Image:
+    """Make a smaller RGB picture of one in any of Pillow's modes."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = Image.fromarray(_grey(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "CMYK"):  # these two shrink as they are
+        image = image.convert("RGB")
+    if factor > 1:
+        image = image.reduce(factor)
+    if image.mode == "RGBA":
+        ground = Image.new("RGBA", image.size, _GROUND)
+        ground.alpha_composite(image)
+        image = ground
+    return image.convert("RGB")
+
+
+def _grey(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Bring deep grey values to 0–255: integers count as 16 bits, numbers of no agreed range are stretched."""
+    if values.dtype.kind in "iu":
+        return (values.clip(0, 65535) >> 8).astype(np.uint8)
+    finite = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(finite.min()), float(finite.max())
+    return ((finite - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+# --- what the camera wrote ----------------------------------------------------------------------------------------
+
+_MODEL, _ORIENTATION, _EXIF_IFD = 0x0110, 0x0112, 0x8769
+_ORIGINAL, _DIGITIZED, _CHANGED = (0x9003, 0x9011), (0x9004, 0x9012), (0x0132, 0x9010)  # a time and its offset
+_ASKED_TAGS = frozenset({_MODEL, _ORIENTATION, *_ORIGINAL, *_DIGITIZED, *_CHANGED})
+
+_TIME = re.compile(r"([0-9]{4})[:/.-]([0-9]{2})[:/.-]([0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]*)?")
+_OFFSET = re.compile(r"[+-](?:0[0-9]|1[0-4]):[0-5][0-9]")
+_CAMERA_CHARACTERS = 64
+# Invisible, but letters, marks or symbols to Unicode: joiners, fillers, variation selectors, the empty Braille cell.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+
+
+def _read_exif(image: Image.Image) -> tuple[int, Shot]:
+    """Read orientation (1–8), time and camera; what is missing or broken counts as not written."""
+    tags = _tags(image)
+    orientation = tags.get(_ORIENTATION)
+    if type(orientation) is not int or not 1 <= orientation <= 8:
+        orientation = 1
+    times = (_when(tags.get(time), tags.get(offset)) for time, offset in (_ORIGINAL, _DIGITIZED, _CHANGED))
+    captured_at = next((time for time in times if time is not None), None)
+    return orientation, Shot(captured_at, _clean(_text(tags.get(_MODEL)), _CAMERA_CHARACTERS) or None)
+
+
+def _tags(image: Image.Image) -> dict[int, object]:
+    """Collect the tags asked for. A broken directory costs only the tags behind the break, never the photo."""
+    tags: dict[int, object] = {}
+    with suppress(Exception):
+        exif = image.getexif()
+        for tag in _ASKED_TAGS:
+            with suppress(Exception):
+                if tag in exif:
+                    tags[tag] = exif[tag]
+        inner = exif.get_ifd(_EXIF_IFD)
+        tags = {tag: inner[tag] for tag in _ASKED_TAGS if tag in inner} | tags
+    return tags
+
+
+def _text(value: object) -> str:
+    """Read an EXIF string. Pillow takes it for Latin-1; newer cameras write UTF-8."""
+    raw = value if isinstance(value, bytes) else value.encode("latin-1", "replace") if isinstance(value, str) else b""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _clean(text: str, most_characters: int) -> str:
+    """Keep what can be seen: no control, bidirectional or invisible characters, single spaces, limited length."""
+    visible = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    visible = _INVISIBLE.sub("", unicodedata.normalize("NFC", visible))
+    return " ".join(visible.split())[:most_characters].rstrip()
+
+
+def _when(time: object, offset: object) -> str | None:
+    """Turn an EXIF time into ISO-8601; None if it is no real moment. A missing or odd offset is left out."""
+    found = _TIME.fullmatch(_text(time).strip(" \x00"))
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = found.groups()
+    try:
+        moment = datetime.fromisoformat(f"{year}-{month}-{day}T{hour}:{minute}:{second}")
+    except ValueError:  # no such day or hour, the year 0000 of a clock that was never set
+        return None
+    zone = _text(offset).strip(" \x00")
+    return moment.isoformat() + (zone if _OFFSET.fullmatch(zone) else "")
