@@ -61,7 +61,12 @@ def png(*, width: int = 320, height: int = 240, seed: int = 0, exif: Image.Exif 
 
 
 def webp(
-    *, width: int = 320, height: int = 240, seed: int = 0, exif: Image.Exif | bytes | None = None, lossless: bool = False
+    *,
+    width: int = 320,
+    height: int = 240,
+    seed: int = 0,
+    exif: Image.Exif | bytes | None = None,
+    lossless: bool = False,
 ) -> bytes:
     """A WebP picture of `pixels`."""
     image = Image.fromarray(pixels(width=width, height=height, seed=seed))

@@ -145,7 +145,9 @@ def _admit(data: bytes, limits: Limits) -> Kind:
     if not data:
         raise EmptyFile("the file is empty")
     if len(data) > limits.max_bytes:
-        raise TooLarge(f"{len(data) / 1e6:,.0f} MB; files up to {limits.max_bytes / 1e6:,.0f} MB are read", hint=_A_SMALLER_COPY)
+        raise TooLarge(
+            f"{len(data) / 1e6:,.0f} MB; files up to {limits.max_bytes / 1e6:,.0f} MB are read", hint=_A_SMALLER_COPY
+        )
     head = data[: formats.SNIFF_BYTES]
     kind = formats.sniff(head)
     if kind is Kind.UNKNOWN:
@@ -283,7 +285,9 @@ _TIME = re.compile(r"([0-9]{4})[:/.-]([0-9]{2})[:/.-]([0-9]{2})[ T]([0-9]{2}):([
 _OFFSET = re.compile(r"[+-](?:0[0-9]|1[0-4]):[0-5][0-9]")
 _CAMERA_CHARACTERS = 64
 # Invisible, but letters, marks or symbols to Unicode: joiners, fillers, variation selectors, the empty Braille cell.
-_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def _read_exif(image: Image.Image) -> tuple[int, Shot]:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from birdwatchd.core.configuring import as_toml, parse, settings_from
 from birdwatchd.core.errors import ConfigError
-from birdwatchd.core.settings import DEFAULT_ROOT, TABLES, Settings, as_toml, parse, settings_from
+from birdwatchd.core.settings import DEFAULT_ROOT, TABLES, Settings
 
 HOME = {"HOME": "/home/ann"}
 CONFIG = Path(__file__).parents[2] / "config.toml"
@@ -126,7 +127,9 @@ def test_option_goes_before_environment_before_file_before_default() -> None:
         ("BIRDWATCHD_INFERENCE__PROVIDERS", '["cpu"]', ("cpu",)),
     ],
 )
-def test_a_variable_is_a_toml_value_where_that_fits_and_plain_text_elsewhere(variable: str, text: str, value: object) -> None:
+def test_a_variable_is_a_toml_value_where_that_fits_and_plain_text_elsewhere(
+    variable: str, text: str, value: object
+) -> None:
     section, key = variable.removeprefix("BIRDWATCHD_").lower().split("__")
     assert getattr(getattr(made("", {variable: text}), section), key) == value
 
@@ -355,7 +358,9 @@ variables = st.dictionaries(
 
 
 @given(documents, variables)
-def test_anything_is_either_taken_whole_or_told_in_plain_lines(document: dict[str, object], environment: dict[str, str]) -> None:
+def test_anything_is_either_taken_whole_or_told_in_plain_lines(
+    document: dict[str, object], environment: dict[str, str]
+) -> None:
     try:
         settings = settings_from(document, {**environment, **HOME}, root=None, where="config.toml")
     except ConfigError as refused:

@@ -1,0 +1,92 @@
+"""The front door: the options that every command has, and how each ends."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from birdwatchd import __version__
+from birdwatchd.cli.configuring import load_settings
+from birdwatchd.cli.printing import say, tell
+from birdwatchd.core.errors import BirdwatchdError
+from birdwatchd.core.settings import Settings
+
+app = typer.Typer(
+    name="birdwatchd",
+    help="Drop camera photos into a folder; find the birds named and filed, and every decision in SQLite.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+RootOption = Annotated[
+    Path | None, typer.Option("--root", metavar="DIR", help="The bird folder. Default: ~/birdwatch.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings. Default: config.toml in the bird folder.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="ISO time, or how long ago: 90m, 2h, 7d.")
+]
+
+
+def run_command(words: list[str]) -> int:
+    """Run one command line; returns its exit code. Every error is one line on stderr with a hint."""
+    from birdwatchd.cli import asking, naming, working  # noqa: F401  # each adds its commands to `app`
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams of this process
+    try:
+        code = app(words, standalone_mode=False)
+    except BirdwatchdError as error:
+        for line in error.message.splitlines():
+            tell(f"birdwatchd: {line}")
+        if error.hint:
+            tell(f"  hint: {error.hint}")
+        return error.exit_code
+    except click.exceptions.UsageError as error:
+        tell(f"birdwatchd: {error.format_message()}")
+        tell(f"  hint: see `{error.ctx.command_path if error.ctx else 'birdwatchd'} --help`")
+        return 2
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        tell("birdwatchd: stopped; nothing is lost")
+        return 130
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # whoever read us has seen enough: `birdwatchd log | head`
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+class Chosen:
+    """--root and --config, given before the command."""
+
+    root: Path | None = None
+    config: Path | None = None
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        say(f"birdwatchd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def choose(
+    root: RootOption = None,
+    config: ConfigOption = None,
+    version: Annotated[bool, typer.Option("--version", help="Say the version and end.")] = False,
+) -> None:
+    """Drop camera photos into a folder; find the birds named and filed, and every decision in SQLite."""
+    Chosen.root, Chosen.config = root, config
+    _version(asked=version)
+
+
+def chosen_settings(root: Path | None, config: Path | None) -> Settings:
+    return load_settings(config or Chosen.config, root or Chosen.root, os.environ)

@@ -1,0 +1,109 @@
+"""Commands that ask the log: log, stats, explain."""
+
+from typing import Annotated
+
+import typer
+
+from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, SinceOption, app, chosen_settings
+from birdwatchd.cli.printing import as_json, moment, say, table
+from birdwatchd.cli.words import moment_meant, open_log, photo_meant
+from birdwatchd.core.errors import UnknownPhoto, UsageError
+
+
+@app.command(name="log")
+def show_log(
+    root: RootOption = None,
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    state: Annotated[str | None, typer.Option(help="Only photos of this state, such as review or quarantined.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only photos of this camera.")] = None,
+    since: SinceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """The latest decisions."""
+    from birdwatchd.core.photo import State
+
+    if state is not None and state not in set(State):
+        raise UsageError(f"no photo is ever {state!r}", hint=f"one of: {', '.join(State)}")
+    with open_log(chosen_settings(root, config)) as store:
+        rows = store.questions.recent(
+            limit=limit, state=state, camera=camera, since=None if since is None else moment_meant(since)
+        )
+    if json:
+        as_json(rows)
+        return
+    if not rows:
+        say("No photos yet." if state is None and camera is None and since is None else "No photos of that kind.")
+        return
+    for row in rows:
+        row["when"] = moment(row["received_at"])
+        row["name"] = row["human_label"] or row["label"]
+    columns = [("id", "id"), ("when", "arrived (UTC)"), ("state", "state"), ("name", "bird"), ("probability", "p")]
+    table(rows, [*columns, ("reason", "reason"), ("path", "where")])
+
+
+@app.command()
+def stats(
+    root: RootOption = None, config: ConfigOption = None, since: SinceOption = None, json: JsonOption = False
+) -> None:
+    """Counts: where the photos are, what waits for a look, named birds per day."""
+    with open_log(chosen_settings(root, config)) as store:
+        states, guesses = store.questions.states(), store.questions.guesses()
+        days = store.questions.days(since=None if since is None else moment_meant(since)[:10])
+    if json:
+        as_json({"states": states, "waiting_for_a_look": guesses, "days": days})
+        return
+    total = sum(states.values())
+    say(f"{total} photos" + "".join(f", {count} {state}" for state, count in states.items()))
+    if guesses:
+        say("\nWaiting for a look, by guess:".strip())
+        table(guesses, [("guess", "guess"), ("photos", "photos")])
+    if days:
+        say("Named birds:")
+        table(
+            days,
+            [("day", "day"), ("camera", "camera"), ("species", "species"), ("photos", "photos"), ("visits", "visits")],
+        )
+    else:
+        say("No bird has a name yet. Name one with `birdwatchd label FILE SPECIES`.")
+
+
+@app.command()
+def explain(
+    photo: Annotated[str, typer.Argument(metavar="FILE|ID")],
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Everything the log knows of one photo."""
+    from birdwatchd.core.deciding import IN_WORDS
+
+    with open_log(chosen_settings(root, config)) as store:
+        receipt = store.questions.receipt(photo_meant(store, photo))
+    if receipt is None:
+        raise UnknownPhoto(f"there is no photo {photo}")
+    if json:
+        as_json(receipt)
+        return
+    about = receipt["photo"]
+    say(f"photo {about['id']}: {about['original_name']}")
+    say(f"  arrived    {moment(about['received_at'])} UTC" + (f", camera {about['camera']}" if about["camera"] else ""))
+    if about["captured_at"]:
+        say(f"  taken      {about['captured_at'].replace('T', ' ')} by the camera's clock")
+    if about["width_px"]:
+        say(f"  picture    {about['width_px']} x {about['height_px']} pixels, {about['bytes']:,} bytes")
+    say(f"  now        {about['state']}: {about['path']}")
+    if about["reason"]:
+        say(f"  because    {IN_WORDS.get(about['reason'], about['reason'])}")
+    for one in receipt["predictions"]:
+        say(f"  looked at  {moment(one['predicted_at'])} UTC by spotter {one['spotter_id']}, {one['took_ms']:.0f} ms")
+        say(f"    bird in it  {one['birdness']:.3f}" if one["birdness"] is not None else "    bird in it  untold")
+        say(f"    verdict     {one['verdict']}: {IN_WORDS.get(one['reason'], one['reason'])}")
+        if one["label"]:
+            say("    guesses     " + ", ".join(f"{label} {probability:.2f}" for label, probability in one["top"]))
+    for one in receipt["labels"]:
+        say(
+            f"  named      {one['label'] or 'name withdrawn'} by {one['actor'] or one['source']}, {moment(one['labelled_at'])} UTC"
+        )
+    if receipt["twins"]:
+        say(f"  same bytes as photo {', '.join(map(str, receipt['twins']))}")

@@ -1,0 +1,204 @@
+"""Commands that set up, watch and look: init, run, scan, classify, doctor."""
+
+import logging
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen_settings
+from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell
+from birdwatchd.core import shelving
+from birdwatchd.core.configuring import as_toml
+from birdwatchd.core.errors import BirdwatchdError, PhotoError
+
+
+@app.command()
+def init(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Make the bird folder and its settings, and build the network that looks at photos. May be repeated."""
+    from birdwatchd.edges.files import Files, write_whole
+    from birdwatchd.edges.store import Store
+    from birdwatchd.edges.trainer import build_spotter
+
+    settings = chosen_settings(root, config)
+    files = Files(settings.root)
+    new = files.create()
+    files.check()
+    settings_file = files.path(shelving.CONFIG)
+    if not settings_file.exists():
+        write_whole(settings_file, as_toml(root=str(settings.root)).encode())
+    Store.open(files.path(shelving.DATABASE)).close()
+    with progress_bar("building the network that looks at your photos", shown=not json):
+        spotter = build_spotter(files.path(shelving.MODELS))
+    if json:
+        as_json({"root": str(settings.root), "new": new, "spotter": spotter.name})
+        return
+    say(f"{'A new bird folder' if new else 'The bird folder'}: {settings.root}")
+    say(f"  drop photos into   {files.path(shelving.INBOX)}")
+    say(f"  settings           {settings_file}")
+    say("Start it with `birdwatchd run`.")
+
+
+@app.command()
+def run(
+    root: RootOption = None,
+    config: ConfigOption = None,
+    ingest_only: Annotated[
+        bool, typer.Option("--ingest-only", help="Only take photos; no review page. For the service.")
+    ] = False,
+) -> None:
+    """Watch the inbox and take what is dropped there, until stopped."""
+    from birdwatchd import service
+
+    del ingest_only  # the page does not exist yet, so both forms do the same
+    settings = chosen_settings(root, config)
+    _log_to_stderr()
+    service.run(settings, announce=_announce)
+
+
+def _announce(line: str) -> None:
+    say(f"{line}  (stop with Ctrl-C)")
+    sys.stdout.flush()
+
+
+def _log_to_stderr() -> None:
+    under_systemd = "JOURNAL_STREAM" in os.environ  # the journal has its own clock
+    form = "%(levelname)s %(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr, force=True)
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+
+
+@app.command()
+def scan(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Empty the inbox once and say what came of it."""
+    from birdwatchd import service
+
+    settings = chosen_settings(root, config)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    with progress_bar("photos", shown=not json) as advance:
+        done = service.scan(settings, sleep=time.sleep, progress=advance)
+    waiting = [{"file": shelving.printable(path), "why": str(why)} for path, why in sorted(done.waiting.items())]
+    if json:
+        as_json(
+            {
+                "photos": done.photos,
+                "verdicts": done.verdicts,
+                "waiting": len(waiting),
+                "waiting_files": waiting,
+                "seconds": round(done.seconds, 3),
+            }
+        )
+        return
+    say(
+        f"{done.photos} photos in {done.seconds:.1f} s"
+        + "".join(f", {count} {state}" for state, count in sorted(done.verdicts.items()))
+    )
+    for one in waiting:
+        say(f"  still in the inbox: {one['file']} ({one['why']})")
+
+
+@app.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Say what would become of photos; touches nothing."""
+    from birdwatchd.core import deciding
+    from birdwatchd.core.photo import State
+    from birdwatchd.edges.files import read_outside
+    from birdwatchd.edges.images import Limits
+    from birdwatchd.examining import Examiner, content_hash
+    from birdwatchd.service import spotter_loader
+
+    settings = chosen_settings(root, config)
+    images = settings.images
+    examiner = Examiner(
+        spotter_loader(settings)(), Limits(max_megapixels=images.max_megapixels, formats=frozenset(images.formats))
+    )
+    rules = deciding.Rules(empty_below=settings.spotter.empty_below)
+    answers: list[dict[str, Any]] = []
+    failed = False
+    with progress_bar("photos", shown=not json and len(files) > 1) as advance:
+        for number, path in enumerate(files):
+            advance(number, len(files))
+            answer: dict[str, Any] = {"file": shelving.printable(str(path))}
+            try:
+                data = read_outside(path, max_bytes=examiner.limits.max_bytes)
+                decision = deciding.judge(examiner.examine(data).spotting, rules)
+                answer |= {
+                    "sha256": content_hash(data),
+                    "verdict": decision.outcome,
+                    "reason": decision.reason,
+                    "label": decision.label,
+                    "probability": decision.probability,
+                    "birdness": decision.birdness,
+                    "top": decision.ranking,
+                    "box": [decision.box.x, decision.box.y, decision.box.width, decision.box.height],
+                    "what": deciding.IN_WORDS[decision.reason],
+                }
+            except PhotoError as error:
+                answer |= {
+                    "verdict": State.QUARANTINED,
+                    "reason": error.reason,
+                    "what": error.message,
+                    "hint": error.hint,
+                }
+            except BirdwatchdError as error:
+                failed = True
+                answer |= {"verdict": None, "what": error.message, "hint": error.hint}
+                tell(f"birdwatchd: {error}")
+            answers.append(answer)
+    if json:
+        as_json(answers)
+    else:
+        table(
+            [answer for answer in answers if answer["verdict"]],
+            [
+                ("file", "file"),
+                ("verdict", "verdict"),
+                ("label", "guess"),
+                ("probability", "p"),
+                ("birdness", "bird"),
+                ("what", "why"),
+            ],
+        )
+    return int(failed)
+
+
+@app.command()
+def doctor(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
+    """Look at everything and say what to do; exit 1 if something is wrong."""
+    from birdwatchd import doctor as examination
+    from birdwatchd.edges.files import Files
+    from birdwatchd.service import spotter_loader
+
+    settings = chosen_settings(root, config)
+    findings = list(
+        examination.examine(
+            Files(settings.root), load_spotter=spotter_loader(settings), sweep_s=settings.inbox.sweep_s, age_s=_age_s
+        )
+    )
+    well = all(finding.ok for finding in findings)
+    if json:
+        as_json(
+            {
+                "ok": well,
+                "findings": [{"subject": f.subject, "ok": f.ok, "what": f.what, "advice": f.advice} for f in findings],
+            }
+        )
+    else:
+        for finding in findings:
+            say(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject}: {finding.what}")
+            if finding.advice:
+                say(f"       do this: {finding.advice}")
+    return int(not well)
+
+
+def _age_s(iso_utc: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(iso_utc)).total_seconds()

@@ -1,0 +1,164 @@
+"""Has this file stopped changing? Fed with what was seen and when; answers which files may be taken.
+
+Events and sweeps feed the same `see`. Time is measured from when *we* last saw a change, never from the file's own date: `cp -p`,
+`rsync -a` and cameras set that as they like. A file is settled when all of these hold:
+
+1. its stamp (device, inode, size, both times) has not changed for the quiet time;
+2. nobody has it open for writing, as far as the kernel can tell;
+3. it ends as its kind must end, or it has stood still for the long wait (an upload that may still be resumed).
+
+The quiet time is longer where the kernel cannot tell about writers: five times for files of other owners, fifteen times on
+network file systems. Files of a kind without a known end need only 1 and 2.
+"""
+
+import heapq
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from birdwatchd.core.formats import Ending
+from birdwatchd.core.photo import Stamp
+
+FOREIGN_OWNER_FACTOR = 5
+REMOTE_FACTOR = 15
+RECHECK_S = 1.0
+"""How soon a file that somebody has open is looked at again."""
+
+
+class Writers(StrEnum):
+    """What the kernel says about programs that have the file open for writing."""
+
+    NONE = "none"
+    SOME = "some"
+    UNTOLD = "untold"
+    """We may not ask: another owner's file."""
+    REMOTE = "remote"
+    """Asking is useless: the writer may be on another machine."""
+
+
+class Waiting(StrEnum):
+    """Why a file has not been taken yet, in words for people."""
+
+    FRESH = "arrived or changed a moment ago"
+    WRITTEN = "another program is still writing it"
+    UNFINISHED = "its end has not arrived yet"
+    UNREADABLE = "it may not be read; check its owner and rights"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One close look at a file: its stamp at that moment, its writers, its end."""
+
+    stamp: Stamp
+    writers: Writers
+    ending: Ending
+
+
+@dataclass(slots=True)
+class _Watched:
+    stamp: Stamp
+    still_since: float
+    look_at: float
+    why: Waiting = Waiting.FRESH
+
+
+class Settling:
+    """The files of the inbox that are not ready yet. Not thread-safe: one owner.
+
+    Args:
+        quiet_s: seconds without change that a whole file with no writer needs.
+        unfinished_s: seconds that a file without its proper end is given.
+    """
+
+    def __init__(self, *, quiet_s: float, unfinished_s: float) -> None:
+        self._quiet_s = quiet_s
+        self._unfinished_s = unfinished_s
+        self._files: dict[str, _Watched] = {}
+        self._agenda: list[tuple[float, str]] = []
+
+    def see(self, path: str, stamp: Stamp, now: float) -> None:
+        """Note that the file was there with this stamp at this time (seconds, any monotonic origin)."""
+        known = self._files.get(path)
+        if known is not None and known.stamp == stamp:
+            return
+        self._files[path] = _Watched(stamp, now, now)
+        self._put(path, now + self._quiet_s)
+
+    def forget(self, path: str) -> None:
+        """The file is gone, or has been taken."""
+        self._files.pop(path, None)
+
+    def keep_only(self, paths: Collection[str]) -> None:
+        """After a whole sweep: what was not there is gone."""
+        for path in [path for path in self._files if path not in paths]:
+            del self._files[path]
+
+    def due(self, now: float, limit: int) -> list[str]:
+        """Files that deserve a close look now, longest-waiting first, at most `limit`; each is named once."""
+        found: list[str] = []
+        while self._agenda and self._agenda[0][0] <= now and len(found) < limit:
+            at, path = heapq.heappop(self._agenda)
+            known = self._files.get(path)
+            if known is not None and known.look_at == at:
+                found.append(path)
+        return found
+
+    def weigh(self, path: str, look: Look | None, now: float) -> bool:
+        """Judge one close look; True when the file may be taken now.
+
+        Args:
+            look: None when the file is there but may not be opened.
+        """
+        known = self._files.get(path)
+        if known is None:
+            return False
+        if look is None:
+            return self._wait(path, known, now + max(self._quiet_s, RECHECK_S), Waiting.UNREADABLE)
+        if look.stamp != known.stamp:
+            self.see(path, look.stamp, now)
+            return False
+        if look.writers is Writers.SOME:
+            return self._wait(path, known, now + max(self._quiet_s, RECHECK_S), Waiting.WRITTEN)
+        if now < (ready := known.still_since + self._quiet_for(look.writers)):
+            return self._wait(path, known, ready, Waiting.FRESH)
+        if look.ending is Ending.INCOMPLETE and now < (ready := known.still_since + self._unfinished_s):
+            return self._wait(path, known, ready, Waiting.UNFINISHED)
+        return True
+
+    def postpone(self, path: str, until: float) -> None:
+        """Look at a settled file again later: it could not be taken now for a reason that is not its own."""
+        if path in self._files:
+            self._put(path, until)
+
+    def next_look(self) -> float | None:
+        """When `due` will next have something; None when nothing waits."""
+        while self._agenda:
+            at, path = self._agenda[0]
+            known = self._files.get(path)
+            if known is not None and known.look_at == at:
+                return at
+            heapq.heappop(self._agenda)
+        return None
+
+    def waiting(self) -> dict[str, Waiting]:
+        """Every file that is not taken yet, and why."""
+        return {path: watched.why for path, watched in self._files.items()}
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def _quiet_for(self, writers: Writers) -> float:
+        if writers is Writers.UNTOLD:
+            return self._quiet_s * FOREIGN_OWNER_FACTOR
+        if writers is Writers.REMOTE:
+            return self._quiet_s * REMOTE_FACTOR
+        return self._quiet_s
+
+    def _wait(self, path: str, known: _Watched, until: float, why: Waiting) -> bool:
+        known.why = why
+        self._put(path, until)
+        return False
+
+    def _put(self, path: str, at: float) -> None:
+        self._files[path].look_at = at
+        heapq.heappush(self._agenda, (at, path))

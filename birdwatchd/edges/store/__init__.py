@@ -1,0 +1,55 @@
+"""The logbook: every SQL sentence of the program.
+
+`Store` opens it once per thread. Who writes: the holder of the bird folder's lock writes journeys; any command may leave a request.
+"""
+
+from pathlib import Path
+
+from birdwatchd.edges.store.connection import Connection, Row
+from birdwatchd.edges.store.journeys import Decided, Journeys, Said, Twin, work_path
+from birdwatchd.edges.store.questions import Questions
+from birdwatchd.edges.store.requests import Request, Requests
+
+__all__ = [
+    "Connection",
+    "Decided",
+    "Journeys",
+    "Questions",
+    "Request",
+    "Requests",
+    "Row",
+    "Said",
+    "Store",
+    "Twin",
+    "work_path",
+]
+
+
+class Store:
+    """The open log and its three desks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.journeys = Journeys(connection)
+        self.requests = Requests(connection)
+        self.questions = Questions(connection)
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """For writing; see `Connection.open`."""
+        return cls(Connection.open(path))
+
+    @classmethod
+    def read_only(cls, path: Path) -> "Store":
+        """For reading; see `Connection.read_only`."""
+        return cls(Connection.read_only(path))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,186 @@
+"""One connection to the log: opened, brought up to date, and written to by whole transactions."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from birdwatchd.core.errors import (
+    BirdwatchdError,
+    ConfigError,
+    DamagedDatabase,
+    DiskFull,
+    DiskTrouble,
+    NewerDatabase,
+    StoreBusy,
+)
+from birdwatchd.edges.store.schema import SCHEMA_VERSION, Database, migrations
+
+BUSY_TIMEOUT_S = 30.0
+Row = dict[str, Any]
+Parameters = Sequence[Any] | dict[str, Any]
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into our errors."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _translation(error, path) from error
+
+
+def _translation(error: sqlite3.DatabaseError, path: Path) -> BirdwatchdError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the family
+    if code in _LOCKED:
+        return StoreBusy(f"{path} is locked by another program")
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"cannot write {path}: the disk is full")
+    if code in _DAMAGE:
+        return DamagedDatabase(f"{path} is damaged: {error}")
+    if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
+        return DiskTrouble(f"cannot use {path}: {error}", hint="check that its folder is writable for this user")
+    raise error  # a mistake of ours in SQL is no trouble of the disk
+
+
+class Connection:
+    """The log, open in one thread. Closing it is the owner's part.
+
+    Every write happens inside `writing`; every read outside sees only whole transactions.
+    """
+
+    def __init__(self, path: Path, db: Database) -> None:
+        self.path = path
+        self._db = db
+
+    @classmethod
+    def open(cls, path: Path) -> "Connection":
+        """Open for writing; make or migrate the tables first. Call it while holding the bird folder's lock, or after somebody did.
+
+        Raises:
+            NewerDatabase: a newer birdwatchd wrote it; it is left as it is.
+            DamagedDatabase: it cannot be read.
+        """
+        with translated(path):
+            plain = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
+            try:
+                db = Database(plain, execute_plugins=False)
+                db.execute("PRAGMA foreign_keys = ON")
+                # The order of file and row survives a power cut only with FULL: with NORMAL, acknowledged rows were lost (measured).
+                db.execute("PRAGMA synchronous = FULL")
+                _migrate(db, path)
+            except BaseException:
+                plain.close()
+                raise
+        return cls(path, db)
+
+    @classmethod
+    def read_only(cls, path: Path) -> "Connection":
+        """Open for reading, beside whoever writes.
+
+        Raises:
+            ConfigError: there is no log yet.
+        """
+        if not path.is_file():
+            raise ConfigError(
+                f"there is no log at {path}", hint="run `birdwatchd init`, or name the bird folder with --root"
+            )
+        with translated(path):
+            plain = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+            try:
+                db = Database(plain, execute_plugins=False)
+                _refuse_newer(db, path)
+            except BaseException:
+                plain.close()
+                raise
+        return cls(path, db)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction that holds the write lock from its first line, so that it never fails half-way for a second writer.
+
+        sqlite_utils' own `atomic()` begins deferred: read, then write, and a writer in between makes it fail at once, whatever the
+        busy timeout. Never move a file, wait, or run a network inside.
+        """
+        with translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.rollback()
+                raise
+            try:
+                self._db.commit()
+            except BaseException:
+                self._db.rollback()
+                raise
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
+        """One statement."""
+        with translated(self.path):
+            return self._db.execute(sql, parameters)
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """All rows of a query, as dictionaries by column."""
+        with translated(self.path):
+            cursor = self._db.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
+        """First column of the first row; None when there is none."""
+        with translated(self.path):
+            row = self._db.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log back into the database and cut it short, as far as readers allow."""
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def problems(self) -> list[str]:
+        """What SQLite's own checks find wrong; empty when all is well. Reads the whole file."""
+        with translated(self.path):
+            found = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)").fetchall() if row[0] != "ok"]
+            found += [
+                f"row {row[1]} of {row[0]} points nowhere" for row in self._db.execute("PRAGMA foreign_key_check")
+            ]
+        return found
+
+
+def _refuse_newer(db: Database, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise NewerDatabase(
+            f"{path} was written by a newer birdwatchd (its version is {version}, known here: {SCHEMA_VERSION})"
+        )
+
+
+def _migrate(db: Database, path: Path) -> None:
+    """Bring the tables up to date in one transaction: the old log or the new one, never something between."""
+    _refuse_newer(db, path)
+    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        db.execute("PRAGMA journal_mode = WAL").fetchall()
+    if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.commit()
+    except BaseException:
+        db.rollback()
+        raise

@@ -1,0 +1,317 @@
+"""Photos under way: claim, decision, receipt. Each method is one transaction, for as many photos as are at hand."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from birdwatchd.core import shelving
+from birdwatchd.core.deciding import Decision
+from birdwatchd.core.journey import Advice, Claim, Journey, Move, may_become
+from birdwatchd.core.photo import Spotting, Stamp, State
+from birdwatchd.edges.store.connection import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """All that is written when a photo's fate is fixed.
+
+    Attributes:
+        sha256: None for a file too big to be read.
+        spotting, decision: None when it was not looked at: a duplicate, or no picture.
+        took_ms: from the first byte read to the decision.
+    """
+
+    move: Move
+    sha256: str | None
+    size_bytes: int
+    width_px: int | None
+    height_px: int | None
+    captured_at: str | None
+    camera: str | None
+    spotting: Spotting | None
+    decision: Decision | None
+    decided_at: str
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A photo that the log knows with the same content."""
+
+    photo_id: int
+    path: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A human word that is written together with the move it asks for."""
+
+    label: str | None
+    source: str
+    actor: str | None
+    at: str
+
+
+def work_path(photo_id: int) -> str:
+    """Where a claimed photo's bytes are, relative to the bird folder."""
+    return f"{shelving.WORK}/{photo_id}"
+
+
+class Journeys:
+    """The rows of photos on their way. Only the holder of the bird folder's lock writes here."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def record_claims(self, claims: Sequence[Claim]) -> list[int]:
+        """Announce that these inbox files are about to be taken, each for its first attempt; returns their photo ids."""
+        ids: list[int] = []
+        with self._db.writing():
+            for claim in claims:
+                name = claim.inbox_path.rsplit("/", 1)[-1]
+                cursor = self._db.execute(
+                    "INSERT INTO photos (original_name, camera, received_at, bytes, path, state) VALUES (?, ?, ?, ?, '', ?)",
+                    (
+                        shelving.printable(name),
+                        None if claim.camera is None else shelving.printable(claim.camera),
+                        claim.received_at,
+                        claim.stamp.size_bytes,
+                        State.CLAIMED,
+                    ),
+                )
+                photo_id = int(cursor.lastrowid or 0)
+                self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (work_path(photo_id), photo_id))
+                stamp = claim.stamp
+                self._db.execute(
+                    "INSERT INTO journeys (photo_id, source, attempts, inbox_path, device, inode, size_bytes, mtime_ns, ctime_ns)"
+                    " VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?)",
+                    (
+                        photo_id,
+                        work_path(photo_id),
+                        os.fsencode(claim.inbox_path),
+                        stamp.device,
+                        stamp.inode,
+                        stamp.size_bytes,
+                        stamp.mtime_ns,
+                        stamp.ctime_ns,
+                    ),
+                )
+                ids.append(photo_id)
+        return ids
+
+    def withdraw_claims(self, photo_ids: Iterable[int]) -> None:
+        """Forget claims whose files never left the inbox, or went back."""
+        with self._db.writing():
+            for photo_id in photo_ids:
+                self._db.execute("DELETE FROM journeys WHERE photo_id = ?", (photo_id,))
+                self._db.execute("DELETE FROM photos WHERE id = ? AND state = ?", (photo_id, State.CLAIMED))
+
+    def count_attempt(self, photo_id: int) -> None:
+        """Note, before work begins, that it is begun once more."""
+        with self._db.writing():
+            self._db.execute("UPDATE journeys SET attempts = attempts + 1 WHERE photo_id = ?", (photo_id,))
+
+    def record_decisions(self, decided: Sequence[Decided], missing: Iterable[int] = ()) -> None:
+        """Fix what becomes of claimed photos, and where they go. From here on nothing is decided again.
+
+        Args:
+            missing: photos of the same content that turned out to be no longer there.
+        """
+        with self._db.writing():
+            self._mark_missing(missing)
+            for one in decided:
+                photo_id = one.move.photo_id
+                self._step(photo_id, State.DECIDED, one.move.reason)
+                self._db.execute(
+                    "UPDATE photos SET sha256 = ?, bytes = ?, width_px = ?, height_px = ?, captured_at = ?, camera = ? WHERE id = ?",
+                    (one.sha256, one.size_bytes, one.width_px, one.height_px, one.captured_at, one.camera, photo_id),
+                )
+                self._db.execute(
+                    "UPDATE journeys SET target = ?, outcome = ?, reason = ?, advice = ? WHERE photo_id = ?",
+                    (one.move.target, one.move.outcome, one.move.reason, _advice_text(one.move.advice), photo_id),
+                )
+                if one.spotting is not None:
+                    self._keep_embedding(photo_id, one.spotting)
+                if one.spotting is not None and one.decision is not None:
+                    self._keep_prediction(photo_id, one.spotting, one.decision, one)
+
+    def record_import(self, decided: Decided, said: Said, *, original_name: str, received_at: str) -> int:
+        """Enter a photo that a person brought with its name: row, label, embedding and plan at once; returns its id.
+
+        `decided.move.photo_id` is ignored: the row is made here.
+        """
+        move = decided.move
+        with self._db.writing():
+            cursor = self._db.execute(
+                "INSERT INTO photos (sha256, original_name, received_at, captured_at, width_px, height_px, bytes, path, state, reason)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    decided.sha256,
+                    shelving.printable(original_name),
+                    received_at,
+                    decided.captured_at,
+                    decided.width_px,
+                    decided.height_px,
+                    decided.size_bytes,
+                    move.source,
+                    State.DECIDED,
+                    move.reason,
+                ),
+            )
+            photo_id = int(cursor.lastrowid or 0)
+            self._db.execute(
+                "INSERT INTO journeys (photo_id, source, target, outcome, reason, attempts) VALUES (?, ?, ?, ?, ?, 1)",
+                (photo_id, move.source, move.target, move.outcome, move.reason),
+            )
+            if decided.spotting is not None:
+                self._keep_embedding(photo_id, decided.spotting)
+            self._add_label(photo_id, said)
+        return photo_id
+
+    def record_relocation(self, move: Move, said: Said | None) -> None:
+        """Plan to move a photo that rests, with the human word that asks for it, if one does."""
+        with self._db.writing():
+            state = State(self._db.value("SELECT state FROM photos WHERE id = ?", (move.photo_id,)))
+            if not may_become(state, move.outcome):
+                raise ValueError(f"photo {move.photo_id} is {state}; it cannot become {move.outcome}")
+            self._db.execute(
+                "INSERT INTO journeys (photo_id, source, target, outcome, reason) VALUES (?, ?, ?, ?, ?)",
+                (move.photo_id, move.source, move.target, move.outcome, move.reason),
+            )
+            if said is not None:
+                self._add_label(move.photo_id, said)
+
+    def record_label(self, photo_id: int, said: Said) -> None:
+        """A human word about a photo that lies in the right place already."""
+        with self._db.writing():
+            self._add_label(photo_id, said)
+
+    def retarget(self, photo_id: int, target: str) -> None:
+        """The planned name was taken meanwhile: plan another."""
+        with self._db.writing():
+            self._db.execute("UPDATE journeys SET target = ? WHERE photo_id = ?", (target, photo_id))
+
+    def record_survival(self, photo_ids: Iterable[int]) -> None:
+        """Work on these stopped, but not because of them: what was begun does not count against them."""
+        with self._db.writing():
+            for photo_id in photo_ids:
+                self._db.execute("UPDATE journeys SET attempts = 0 WHERE photo_id = ?", (photo_id,))
+
+    def cancel(self, photo_id: int) -> None:
+        """Give up a planned move of a resting photo whose bytes a person took elsewhere."""
+        with self._db.writing():
+            self._mark_missing([photo_id])
+            self._db.execute("DELETE FROM journeys WHERE photo_id = ?", (photo_id,))
+
+    def record_receipts(self, moves: Sequence[Move]) -> None:
+        """The bytes are where they were to go."""
+        with self._db.writing():
+            for move in moves:
+                self._step(move.photo_id, move.outcome, move.reason)
+                self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (move.target, move.photo_id))
+                self._db.execute("DELETE FROM journeys WHERE photo_id = ?", (move.photo_id,))
+
+    def record_missing(self, photo_ids: Iterable[int]) -> None:
+        """Photos that are not where they were put, nor anywhere we know."""
+        with self._db.writing():
+            self._mark_missing(photo_ids)
+
+    def under_way(self) -> list[Journey]:
+        """Every journey that is not finished, oldest first."""
+        return [_journey(row) for row in self._db.rows(_JOURNEYS)]
+
+    def under_way_count(self) -> int:
+        """How many journeys are not finished."""
+        return int(self._db.value("SELECT count(*) FROM journeys"))
+
+    def targets(self) -> set[str]:
+        """Names that are planned but may not be taken yet."""
+        return {row["target"] for row in self._db.rows("SELECT target FROM journeys WHERE target IS NOT NULL")}
+
+    def twins(self, sha256: str) -> list[Twin]:
+        """Photos of the same content that are kept or on their way to it; those in quarantine do not count."""
+        found = self._db.rows(
+            "SELECT photos.id, photos.path, photos.state FROM photos LEFT JOIN journeys ON journeys.photo_id = photos.id"
+            " WHERE sha256 = ? AND (state IN ('filed', 'review', 'empty')"
+            " OR (state = 'decided' AND journeys.outcome IN ('filed', 'review', 'empty'))) ORDER BY photos.id",
+            (sha256,),
+        )
+        return [Twin(row["id"], row["path"], State(row["state"])) for row in found]
+
+    # -- inside a transaction
+
+    def _step(self, photo_id: int, state: State, reason: str | None) -> None:
+        now = State(self._db.value("SELECT state FROM photos WHERE id = ?", (photo_id,)))
+        if now is not state and not may_become(now, state):
+            raise ValueError(f"photo {photo_id} is {now}; it cannot become {state}")
+        self._db.execute("UPDATE photos SET state = ?, reason = ? WHERE id = ?", (state, reason, photo_id))
+
+    def _mark_missing(self, photo_ids: Iterable[int]) -> None:
+        for photo_id in photo_ids:
+            self._db.execute("UPDATE photos SET state = ? WHERE id = ?", (State.MISSING, photo_id))
+
+    def _keep_embedding(self, photo_id: int, spotting: Spotting) -> None:
+        self._db.execute(
+            "INSERT INTO embeddings (photo_id, spotter_id, vector) VALUES (?, ?, ?)",
+            (photo_id, spotting.spotter_id, spotting.embedding.astype("<f4").tobytes()),
+        )
+
+    def _keep_prediction(self, photo_id: int, spotting: Spotting, decision: Decision, decided: Decided) -> None:
+        box = decision.box
+        self._db.execute(
+            "INSERT INTO predictions (photo_id, model_id, spotter_id, label, probability, top, birdness, novelty, box, verdict,"
+            " reason, predicted_at, took_ms) VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                photo_id,
+                spotting.spotter_id,
+                decision.label,
+                decision.probability,
+                json.dumps([[label, round(p, 6)] for label, p in decision.ranking]),
+                decision.birdness,
+                decision.novelty,
+                json.dumps([box.x, box.y, box.width, box.height]),
+                decision.outcome,
+                decision.reason,
+                decided.decided_at,
+                round(decided.took_ms, 2),
+            ),
+        )
+
+    def _add_label(self, photo_id: int, said: Said) -> None:
+        previous = self._db.value("SELECT label FROM labels WHERE photo_id = ? ORDER BY id DESC LIMIT 1", (photo_id,))
+        self._db.execute(
+            "INSERT INTO labels (photo_id, label, previous, source, actor, labelled_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (photo_id, said.label, previous, said.source, said.actor, said.at),
+        )
+
+
+_JOURNEYS = (
+    "SELECT journeys.*, photos.sha256, photos.original_name, photos.received_at, photos.camera FROM journeys"
+    " JOIN photos ON photos.id = journeys.photo_id ORDER BY journeys.photo_id"
+)
+
+
+def _advice_text(advice: Advice | None) -> str | None:
+    return None if advice is None else json.dumps({"what": advice.what, "do": advice.do})
+
+
+def _journey(row: Row) -> Journey:
+    stamp: Any = (row["device"], row["inode"], row["size_bytes"], row["mtime_ns"], row["ctime_ns"])
+    return Journey(
+        photo_id=row["photo_id"],
+        source=row["source"],
+        target=row["target"],
+        outcome=None if row["outcome"] is None else State(row["outcome"]),
+        reason=row["reason"],
+        advice=None if row["advice"] is None else Advice(**json.loads(row["advice"])),
+        attempts=row["attempts"],
+        sha256=row["sha256"],
+        original_name=row["original_name"],
+        received_at=row["received_at"],
+        camera=row["camera"],
+        inbox_path=os.fsdecode(row["inbox_path"] or b""),
+        stamp=None if row["device"] is None else Stamp(*stamp),
+    )

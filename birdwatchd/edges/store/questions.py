@@ -1,0 +1,127 @@
+"""What people ask of the log. Reads only; usable on a read-only connection."""
+
+import json
+from typing import Any
+
+from birdwatchd.edges.store.connection import Connection, Row
+
+_PHOTO = """
+SELECT photos.id, photos.received_at, photos.captured_at, photos.camera, photos.original_name, photos.state, photos.reason,
+    photos.path, photos.sha256, photos.width_px, photos.height_px, photos.bytes,
+    named.label, named.probability, named.birdness, said.label AS human_label
+FROM photos
+LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
+LEFT JOIN current_labels AS said ON said.photo_id = photos.id
+"""
+
+
+class Questions:
+    """Answers as plain rows, ready for a table or for JSON."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def recent(
+        self, *, limit: int, state: str | None = None, camera: str | None = None, since: str | None = None
+    ) -> list[Row]:
+        """The latest arrivals, newest first."""
+        conditions, parameters = ["1"], []
+        for condition, value in (
+            ("photos.state = ?", state),
+            ("photos.camera = ?", camera),
+            ("photos.received_at >= ?", since),
+        ):
+            if value is not None:
+                conditions.append(condition)
+                parameters.append(value)
+        where = " AND ".join(conditions)
+        return self._db.rows(f"{_PHOTO} WHERE {where} ORDER BY photos.id DESC LIMIT ?", [*parameters, limit])
+
+    def photo(self, photo_id: int) -> Row | None:
+        """One photo's line."""
+        rows = self._db.rows(f"{_PHOTO} WHERE photos.id = ?", (photo_id,))
+        return rows[0] if rows else None
+
+    def ids_by_content(self, sha256: str) -> list[int]:
+        """Photos of that content: kept ones first, then the latest arrivals."""
+        return [
+            row["id"]
+            for row in self._db.rows(
+                "SELECT id FROM photos WHERE sha256 = ? ORDER BY state IN ('filed', 'review', 'empty') DESC, id DESC",
+                (sha256,),
+            )
+        ]
+
+    def receipt(self, photo_id: int) -> dict[str, Any] | None:
+        """Everything the log knows of one photo; None when it knows nothing."""
+        photo = self.photo(photo_id)
+        if photo is None:
+            return None
+        predictions = self._db.rows("SELECT * FROM predictions WHERE photo_id = ? ORDER BY id", (photo_id,))
+        for prediction in predictions:
+            prediction["top"] = json.loads(prediction["top"])
+            prediction["box"] = json.loads(prediction["box"])
+        return {
+            "photo": photo,
+            "predictions": predictions,
+            "labels": self._db.rows("SELECT * FROM labels WHERE photo_id = ? ORDER BY id", (photo_id,)),
+            "journey": next(
+                iter(self._db.rows("SELECT target, outcome, attempts FROM journeys WHERE photo_id = ?", (photo_id,))),
+                None,
+            ),
+            "twins": [
+                row["id"]
+                for row in self._db.rows(
+                    "SELECT id FROM photos WHERE id <> ? AND sha256 = (SELECT sha256 FROM photos WHERE id = ?) ORDER BY id",
+                    (photo_id, photo_id),
+                )
+            ],
+        }
+
+    def states(self) -> dict[str, int]:
+        """How many photos are in each state."""
+        return {
+            row["state"]: row["n"]
+            for row in self._db.rows("SELECT state, count(*) AS n FROM photos GROUP BY state ORDER BY state")
+        }
+
+    def days(self, *, since: str | None = None) -> list[Row]:
+        """Named birds per day, camera and species."""
+        return self._db.rows(
+            "SELECT * FROM daily_counts WHERE day >= coalesce(?, '') ORDER BY day DESC, photos DESC", (since,)
+        )
+
+    def guesses(self) -> list[Row]:
+        """What waits for a look, by guess."""
+        return self._db.rows(
+            "SELECT coalesce(guess, 'unknown') AS guess, count(*) AS photos FROM review_queue"
+            " GROUP BY guess ORDER BY photos DESC, guess"
+        )
+
+    def filed_by_machine(self, *, since: str) -> list[Row]:
+        """Photos that the machine, not a person, filed or put into `empty/` since that moment, with its ranking."""
+        return self._db.rows(
+            "SELECT photos.id, photos.path, photos.state, photos.sha256, photos.original_name, named.label, named.top"
+            " FROM photos JOIN current_predictions AS named ON named.photo_id = photos.id"
+            " WHERE photos.state IN ('filed', 'empty') AND named.predicted_at >= ?"
+            " AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id) ORDER BY photos.id",
+            (since,),
+        )
+
+    def quarantined_before(self, *, days: int) -> list[Row]:
+        """Files in quarantine for longer than that, but for those that were only of an unsupported kind: they are whole."""
+        return self._db.rows(
+            "SELECT id, path FROM photos WHERE state = 'quarantined' AND reason <> 'unsupported'"
+            " AND julianday('now') - julianday(received_at) > ?",
+            (days,),
+        )
+
+    def kept_paths(self) -> list[Row]:
+        """Every photo that rests somewhere, and where."""
+        return self._db.rows(
+            "SELECT id, path, state, sha256 FROM photos WHERE state NOT IN ('claimed', 'decided', 'missing')"
+        )
+
+    def species(self) -> list[str]:
+        """All labels that people have given so far."""
+        return [row["label"] for row in self._db.rows("SELECT DISTINCT label FROM current_labels ORDER BY label")]

@@ -1,0 +1,91 @@
+"""What a command asks of a running daemon, and what the daemon says of itself. Written by both, a row at a time."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from birdwatchd.edges.store.connection import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One wish. `arguments` is what the command was given; `result` what came of it, or how far it is."""
+
+    id: int
+    kind: str
+    arguments: dict[str, Any]
+    actor: str | None
+    outcome: str | None
+    result: dict[str, Any]
+
+
+class Requests:
+    """The counter between commands and daemon."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def ask(self, kind: str, arguments: dict[str, Any], *, actor: str | None, at: str) -> int:
+        """Leave a wish; returns its number."""
+        with self._db.writing():
+            cursor = self._db.execute(
+                "INSERT INTO requests (kind, arguments, actor, requested_at) VALUES (?, ?, ?, ?)",
+                (kind, json.dumps(arguments), actor, at),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def next_open(self) -> Request | None:
+        """The oldest wish that is not fulfilled, taken up already or not."""
+        rows = self._db.rows("SELECT * FROM requests WHERE finished_at IS NULL ORDER BY id LIMIT 1")
+        return _request(rows[0]) if rows else None
+
+    def get(self, request_id: int) -> Request:
+        """How a wish stands."""
+        return _request(self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))[0])
+
+    def take(self, request_id: int, *, at: str) -> None:
+        """Work on it begins; it stays open until `finish`, so that a crash leaves it to be done again."""
+        with self._db.writing():
+            self._db.execute("UPDATE requests SET taken_at = coalesce(taken_at, ?) WHERE id = ?", (at, request_id))
+
+    def report(self, request_id: int, result: dict[str, Any]) -> None:
+        """How far it is."""
+        with self._db.writing():
+            self._db.execute("UPDATE requests SET result = ? WHERE id = ?", (json.dumps(result), request_id))
+
+    def finish(self, request_id: int, outcome: str, result: dict[str, Any], *, at: str) -> None:
+        """It is `done` or `failed`."""
+        with self._db.writing():
+            self._db.execute(
+                "UPDATE requests SET outcome = ?, result = ?, finished_at = ? WHERE id = ?",
+                (outcome, json.dumps(result), at, request_id),
+            )
+
+    def withdraw(self, request_id: int) -> bool:
+        """Take a wish back that nobody has taken up; False when somebody has."""
+        with self._db.writing():
+            cursor = self._db.execute("DELETE FROM requests WHERE id = ? AND taken_at IS NULL", (request_id,))
+        return cursor.rowcount == 1
+
+    def write_status(self, status: dict[str, Any]) -> None:
+        """Replace the one row that says how the daemon is."""
+        columns = ", ".join(status)
+        places = ", ".join(f":{column}" for column in status)
+        with self._db.writing():
+            self._db.execute(f"INSERT OR REPLACE INTO status (id, {columns}) VALUES (1, {places})", status)  # noqa: S608
+
+    def status(self) -> Row | None:
+        """The daemon's last word about itself; None before its first sweep."""
+        rows = self._db.rows("SELECT * FROM status")
+        return rows[0] if rows else None
+
+
+def _request(row: Row) -> Request:
+    return Request(
+        id=row["id"],
+        kind=row["kind"],
+        arguments=json.loads(row["arguments"]),
+        actor=row["actor"],
+        outcome=row["outcome"],
+        result=json.loads(row["result"] or "{}"),
+    )

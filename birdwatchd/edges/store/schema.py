@@ -1,0 +1,237 @@
+"""The log's tables and views, and how an older log becomes a newer one.
+
+The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the four views are a promise to
+people who query them. `journeys` and `embeddings` are birdwatchd's own.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def _without_pandas() -> Iterator[None]:
+    """sqlite_utils imports pandas when that is installed, for a table conversion that nobody asks for here; it costs a second."""
+    there_already = "pandas" in sys.modules
+    if not there_already:
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python marks a module as not to be found
+    try:
+        yield
+    finally:
+        if not there_already:
+            del sys.modules["pandas"]
+
+
+with _without_pandas():
+    from sqlite_utils import Database, Migrations
+
+SCHEMA_VERSION = 1
+"""Kept in `PRAGMA user_version`; one more with every migration, so that an older program refuses a newer log."""
+
+migrations = Migrations("birdwatchd")
+
+
+@migrations(name="0001_first")
+def _first(db: Any) -> None:
+    db.executescript(_FIRST)
+
+
+_FIRST = """
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sha256 TEXT,
+    original_name TEXT NOT NULL,
+    camera TEXT,
+    received_at TEXT NOT NULL,
+    captured_at TEXT,
+    width_px INTEGER,
+    height_px INTEGER,
+    bytes INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN
+        ('claimed', 'decided', 'filed', 'review', 'empty', 'quarantined', 'duplicate', 'missing')),
+    reason TEXT
+);
+CREATE INDEX photos_by_content ON photos (sha256);
+CREATE UNIQUE INDEX one_kept_photo_per_content ON photos (sha256) WHERE state IN ('filed', 'review', 'empty');
+CREATE INDEX photos_by_state ON photos (state, id);
+CREATE INDEX photos_by_arrival ON photos (received_at);
+CREATE INDEX photos_by_path ON photos (path);
+
+CREATE TABLE journeys (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos (id),
+    source TEXT NOT NULL,
+    target TEXT,
+    outcome TEXT,
+    reason TEXT,
+    advice TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    inbox_path BLOB,
+    device INTEGER,
+    inode INTEGER,
+    size_bytes INTEGER,
+    mtime_ns INTEGER,
+    ctime_ns INTEGER
+);
+CREATE UNIQUE INDEX one_journey_per_target ON journeys (target);
+
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('linear', 'finetuned')),
+    created_at TEXT NOT NULL,
+    promoted_at TEXT,
+    retired_at TEXT,
+    labels TEXT NOT NULL,
+    metrics TEXT NOT NULL,
+    path TEXT NOT NULL,
+    parent_id INTEGER REFERENCES models (id),
+    recipe TEXT NOT NULL
+);
+CREATE UNIQUE INDEX one_serving_model ON models (1) WHERE promoted_at IS NOT NULL AND retired_at IS NULL;
+
+CREATE TABLE predictions (
+    id INTEGER PRIMARY KEY,
+    photo_id INTEGER NOT NULL REFERENCES photos (id),
+    model_id INTEGER REFERENCES models (id),
+    spotter_id TEXT NOT NULL,
+    label TEXT,
+    probability REAL,
+    top TEXT NOT NULL,
+    birdness REAL,
+    novelty REAL,
+    box TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('filed', 'review', 'empty')),
+    reason TEXT NOT NULL,
+    predicted_at TEXT NOT NULL,
+    took_ms REAL NOT NULL
+);
+CREATE UNIQUE INDEX one_prediction_per_photo_and_model ON predictions (photo_id, coalesce(model_id, 0));
+CREATE INDEX predictions_by_photo ON predictions (photo_id, id);
+CREATE INDEX predictions_by_time ON predictions (predicted_at);
+
+CREATE TABLE embeddings (
+    photo_id INTEGER NOT NULL REFERENCES photos (id),
+    spotter_id TEXT NOT NULL,
+    vector BLOB NOT NULL,
+    PRIMARY KEY (photo_id, spotter_id)
+);
+
+CREATE TABLE labels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    photo_id INTEGER NOT NULL REFERENCES photos (id),
+    label TEXT,
+    previous TEXT,
+    source TEXT NOT NULL CHECK (source IN ('folder', 'web', 'cli', 'import')),
+    actor TEXT,
+    labelled_at TEXT NOT NULL
+);
+CREATE INDEX labels_by_photo ON labels (photo_id, id);
+
+CREATE TABLE trainings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('linear', 'finetuned')),
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    outcome TEXT CHECK (outcome IN ('promoted', 'kept', 'failed')),
+    reasons TEXT,
+    fingerprint TEXT,
+    label_count INTEGER,
+    report_path TEXT
+);
+
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    arguments TEXT NOT NULL,
+    actor TEXT,
+    requested_at TEXT NOT NULL,
+    taken_at TEXT,
+    finished_at TEXT,
+    outcome TEXT CHECK (outcome IN ('done', 'failed')),
+    result TEXT
+);
+CREATE INDEX open_requests ON requests (id) WHERE finished_at IS NULL;
+
+CREATE TABLE status (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    updated_at TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    pid INTEGER,
+    version TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('working', 'degraded', 'stopped')),
+    problems TEXT NOT NULL,
+    waiting INTEGER NOT NULL,
+    in_flight INTEGER NOT NULL,
+    watcher TEXT NOT NULL,
+    disk_free_bytes INTEGER,
+    spotter_id TEXT,
+    provider TEXT,
+    model_id INTEGER,
+    last_photo_at TEXT,
+    training TEXT
+);
+
+CREATE VIEW current_predictions AS
+SELECT * FROM predictions AS latest
+WHERE latest.id = (SELECT max(id) FROM predictions WHERE photo_id = latest.photo_id);
+
+CREATE VIEW current_labels AS
+SELECT * FROM labels AS latest
+WHERE latest.id = (SELECT max(id) FROM labels WHERE photo_id = latest.photo_id) AND latest.label IS NOT NULL;
+
+CREATE VIEW sightings AS
+SELECT
+    photos.id AS photo_id,
+    coalesce(photos.captured_at, photos.received_at) AS at,
+    photos.camera,
+    coalesce(said.label, named.label) AS species,
+    CASE WHEN said.label IS NULL THEN named.probability END AS probability,
+    CASE WHEN said.label IS NULL THEN 'machine' ELSE 'human' END AS named_by,
+    photos.path
+FROM photos
+LEFT JOIN current_labels AS said ON said.photo_id = photos.id
+LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
+WHERE said.label <> 'empty'
+    OR (said.label IS NULL AND named.verdict = 'filed' AND photos.state IN ('filed', 'missing')
+        AND photos.reason IS NOT 'undone');
+
+CREATE VIEW daily_counts AS
+WITH timed AS (
+    SELECT
+        substr(sightings.at, 1, 10) AS day,
+        sightings.camera,
+        sightings.species,
+        photos.captured_at,
+        lag(photos.captured_at) OVER (
+            PARTITION BY sightings.camera, sightings.species, photos.captured_at IS NULL ORDER BY photos.captured_at
+        ) AS before
+    FROM sightings
+    JOIN photos ON photos.id = sightings.photo_id
+)
+SELECT
+    day,
+    camera,
+    species,
+    count(*) AS photos,
+    sum(captured_at IS NULL OR before IS NULL OR (julianday(captured_at) - julianday(before)) * 86400 > 300) AS visits
+FROM timed
+GROUP BY day, camera, species;
+
+CREATE VIEW review_queue AS
+SELECT
+    photos.id AS photo_id,
+    photos.path,
+    named.label AS guess,
+    named.probability,
+    photos.reason,
+    photos.camera,
+    coalesce(photos.captured_at, photos.received_at) AS at,
+    photos.received_at
+FROM photos
+LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
+WHERE photos.state = 'review'
+    AND NOT EXISTS (SELECT 1 FROM current_labels WHERE current_labels.photo_id = photos.id);
+"""
+
+__all__ = ["SCHEMA_VERSION", "Database", "migrations"]

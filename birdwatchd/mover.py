@@ -1,0 +1,133 @@
+"""Plan, move, receipt: the one way in which a photo changes its place.
+
+The plan is in the log before anything is touched. Then the bytes go in one step, never over another file. Then the folders are
+synced, and only then the receipt is written. A process that dies in between leaves a journey that `finish` ends, without deciding
+anything again.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from birdwatchd import __version__
+from birdwatchd.core import shelving
+from birdwatchd.core.errors import TransientError
+from birdwatchd.core.journey import Journey, Move
+from birdwatchd.edges.files import Files, TargetTaken
+from birdwatchd.edges.store import Journeys
+
+log = logging.getLogger(__name__)
+
+
+class Mover:
+    """The hands of the daemon and of the commands that move photos; only for the holder of the bird folder's lock."""
+
+    def __init__(self, files: Files, journeys: Journeys) -> None:
+        self._files = files
+        self._journeys = journeys
+        self._reported_lost: set[int] = set()
+
+    def free_target(
+        self,
+        folder: str,
+        original_name: str,
+        *,
+        sha256: str | None,
+        photo_id: int,
+        reserved: set[str],
+        beside_sidecar: bool = False,
+    ) -> str:
+        """A name in the folder that nothing has and nobody plans; it is added to `reserved`."""
+        number = 1
+        while True:
+            target = f"{folder}/{shelving.file_name(original_name, sha256=sha256, photo_id=photo_id, number=number)}"
+            free = not self._files.taken(target) and not (beside_sidecar and self._files.taken(f"{target}.json"))
+            if free and target not in reserved:
+                reserved.add(target)
+                return target
+            number += 1
+
+    def carry_out(self, moves: Sequence[Move], about: dict[int, Journey]) -> list[Move]:
+        """Carry out moves whose plans are written; returns those that are done, with the names they really got.
+
+        What cannot be moved now stays under way for the next sweep.
+
+        Args:
+            about: the journey of each photo, for the sidecars of quarantined files.
+        """
+        placed: list[Move] = []
+        trouble: TransientError | None = None
+        for move in moves:
+            try:
+                placed.append(self._place(move, about[move.photo_id]))
+            except TransientError as error:
+                log.warning("photo=%d stays where it is: %s", move.photo_id, error)
+                trouble = error
+        if placed:
+            self._files.sync([path for move in placed for path in (move.source, move.target)])
+            self._journeys.record_receipts(placed)
+        if trouble is not None and not placed:
+            raise trouble
+        return placed
+
+    def _place(self, move: Move, journey: Journey) -> Move:
+        while True:
+            try:
+                if self._files.exists(move.source):
+                    self._files.place(move.source, move.target)
+                break
+            except TargetTaken:
+                folder = move.target.rpartition("/")[0]
+                target = self.free_target(
+                    folder,
+                    journey.original_name,
+                    sha256=journey.sha256,
+                    photo_id=move.photo_id,
+                    reserved=self._journeys.targets(),
+                    beside_sidecar=move.advice is not None,
+                )
+                self._journeys.retarget(move.photo_id, target)
+                move = replace(move, target=target)
+        if move.advice is not None:
+            self._files.write_sidecar(move.target, _sidecar(move, journey))
+        return move
+
+    def finish(self, journey: Journey) -> Move | None:
+        """End a journey whose plan is written, wherever it was interrupted; None when its bytes cannot be found."""
+        if journey.target is None or journey.outcome is None:
+            raise ValueError(f"photo {journey.photo_id} has no plan yet")
+        move = Move(journey.photo_id, journey.source, journey.target, journey.outcome, journey.reason, journey.advice)
+        if self._files.exists(move.source):
+            return next(iter(self.carry_out([move], {move.photo_id: journey})), None)
+        if self._files.exists(move.target) and (
+            journey.sha256 is None or self._files.sha256_of(move.target) == journey.sha256
+        ):
+            return next(iter(self.carry_out([move], {move.photo_id: journey})), None)
+        if not move.source.startswith(shelving.WORK):
+            log.warning(
+                "photo=%d is not at %s any more; somebody moved it", move.photo_id, shelving.printable(move.source)
+            )
+            self._journeys.cancel(move.photo_id)
+        elif move.photo_id not in self._reported_lost:
+            self._reported_lost.add(move.photo_id)
+            log.error(
+                "photo=%d is lost: neither at %s nor at %s", move.photo_id, move.source, shelving.printable(move.target)
+            )
+        return None
+
+
+def _sidecar(move: Move, journey: Journey) -> dict[str, object]:
+    if move.advice is None:
+        raise ValueError("only a file with advice gets a note")
+    return {
+        "file": move.target.rpartition("/")[2],
+        "reason": move.reason,
+        "what_was_wrong": move.advice.what,
+        "what_to_do": move.advice.do,
+        "original_name": journey.original_name,
+        "camera": journey.camera,
+        "received_at": journey.received_at,
+        "sha256": journey.sha256,
+        "photo_id": move.photo_id,
+        "written_by": f"birdwatchd {__version__}",
+    }

@@ -1,0 +1,308 @@
+"""One photo's journey, told top to bottom.
+
+    settled inbox file -> claim -> read and hash -> twin? -> decode and look -> decide -> plan -> move -> receipt
+
+`take` begins journeys, `resume` ends those that a crash, a full disk or a missing spotter cut short. Both go through the same steps;
+both can be repeated at any time. Photos travel in small batches, because three synced commits for sixteen photos cost as much as
+three for one; nothing is reported as filed before its receipt is on the disk.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from birdwatchd.core import deciding, shelving
+from birdwatchd.core.deciding import Decision, Reason, Rules
+from birdwatchd.core.errors import Crashed, ModelError, PhotoError, PhotoVanished, TransientError
+from birdwatchd.core.intake import camera_of
+from birdwatchd.core.journey import MAX_ATTEMPTS, Advice, Claim, Journey, Move
+from birdwatchd.core.photo import Stamp, State
+from birdwatchd.edges.files import Files
+from birdwatchd.edges.store import Decided, Store, work_path
+from birdwatchd.examining import Examined, Examiner, content_hash
+from birdwatchd.mover import Mover
+
+log = logging.getLogger(__name__)
+
+BATCH_PHOTOS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one journey ended; becomes one line of the daemon's log and one row of a summary."""
+
+    photo_id: int
+    original_name: str
+    state: State
+    path: str
+    reason: str | None
+    label: str | None = None
+    probability: float | None = None
+    birdness: float | None = None
+    took_ms: float | None = None
+    what: str | None = None
+
+
+class Pipeline:
+    """The daemon's hands and eyes, for one bird folder; only for the holder of its lock.
+
+    Args:
+        examiner: None while there is no spotter that can be trusted; then nothing is claimed, and `resume` only ends what is decided.
+        now: the time of the wall clock as ISO-8601 UTC.
+    """
+
+    def __init__(
+        self, files: Files, store: Store, examiner: Examiner | None, rules: Rules, *, now: Callable[[], str]
+    ) -> None:
+        self._files = files
+        self._journeys = store.journeys
+        self._mover = Mover(files, store.journeys)
+        self._rules = rules
+        self._now = now
+        self.examiner = examiner
+        self._survivors: set[int] = set()
+
+    def take(self, settled: Sequence[tuple[str, Stamp]]) -> list[Outcome]:
+        """Take settled inbox files on their whole journey.
+
+        Args:
+            settled: inbox path and the stamp under which it was found settled, at most `BATCH_PHOTOS` at a time.
+
+        Returns:
+            The journeys that ended. Files that vanished or changed meanwhile are simply not among them.
+
+        Raises:
+            TransientError: the disk or the log refused; what was begun is ended by `resume`.
+        """
+        if self.examiner is None:
+            return []
+        claims = [Claim(path, stamp, camera_of(path), self._now()) for path, stamp in settled]
+        ids = self._journeys.record_claims(claims)
+        taken: list[tuple[int, Claim]] = []
+        not_taken: list[int] = []
+        trouble: TransientError | None = None
+        for photo_id, claim in zip(ids, claims, strict=True):
+            try:
+                self._files.claim(claim.inbox_path, claim.stamp, work_path(photo_id))
+                taken.append((photo_id, claim))
+            except PhotoVanished as error:
+                log.info("not taken: %s", error.message)
+                not_taken.append(photo_id)
+            except TransientError as error:
+                not_taken.append(photo_id)
+                trouble = error
+        if not_taken:
+            self._journeys.withdraw_claims(not_taken)
+        self._files.sync(
+            [
+                path
+                for photo_id, claim in taken
+                for path in (work_path(photo_id), f"{shelving.INBOX}/{claim.inbox_path}")
+            ]
+        )
+        outcomes = self._work([_begun(photo_id, claim) for photo_id, claim in taken])
+        if trouble is not None:
+            raise trouble
+        return outcomes
+
+    def resume(self) -> list[Outcome]:
+        """End every journey that was cut short, and clear the work folder. May be repeated; does nothing when all is in order."""
+        outcomes: list[Outcome] = []
+        journeys = self._journeys.under_way()
+        self._clear_work_folder({journey.source for journey in journeys})
+        trouble: TransientError | ModelError | None = None
+        for journey in journeys:
+            try:
+                outcomes.extend(self._resume(journey))
+            except (TransientError, ModelError) as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return outcomes
+
+    def _resume(self, journey: Journey) -> list[Outcome]:
+        if journey.target is not None:
+            move = self._mover.finish(journey)
+            return [] if move is None else [_outcome(journey, move)]
+        if not self._files.exists(journey.source):
+            self._journeys.withdraw_claims([journey.photo_id])
+            return []
+        return self._resume_claimed(journey)
+
+    def _resume_claimed(self, journey: Journey) -> list[Outcome]:
+        if journey.stamp is not None and self._files.inbox_stamp(journey.inbox_path) == journey.stamp:
+            self._files.drop_claimed_original(journey.inbox_path, journey.stamp, self._files.sha256_of(journey.source))
+        if self.examiner is None and journey.attempts < MAX_ATTEMPTS:
+            return []
+        if journey.photo_id not in self._survivors:
+            if journey.attempts >= MAX_ATTEMPTS:
+                return self._work([journey], refuse=Crashed("birdwatchd stopped twice while it read this file"))
+            self._journeys.count_attempt(journey.photo_id)
+        return self._work([journey])
+
+    def _clear_work_folder(self, known: set[str]) -> None:
+        for path in self._files.work_files():
+            if path in known:
+                continue
+            if path.endswith(".part"):  # an unfinished copy; its original was never removed
+                self._files.drop_litter(path)
+            else:
+                name = self._files.give_back(path, f"recovered-{path.rpartition('/')[2]}")
+                log.warning("the log does not know %s; it is back in the inbox as %s", path, name)
+
+    def _work(self, journeys: Sequence[Journey], *, refuse: PhotoError | None = None) -> list[Outcome]:
+        """From the work folder to the receipt, for a batch. One that cannot be worked on now does not hold up the others."""
+        decided: list[Decided] = []
+        missing: list[int] = []
+        words: dict[int, str] = {}
+        about: dict[int, Journey] = {}
+        on_their_way: set[str] = set()
+        reserved = self._journeys.targets()
+        trouble: TransientError | ModelError | None = None
+        for journey in journeys:
+            try:
+                one, gone, what = self._decide(journey, refuse, on_their_way, reserved)
+            except PhotoVanished as error:
+                log.info("given back to the inbox: %s", error.message)
+                self._files.give_back(journey.source, journey.inbox_path)
+                self._journeys.withdraw_claims([journey.photo_id])
+            except (TransientError, ModelError) as error:
+                trouble = error
+                self._interrupted([journey])
+            else:
+                decided.append(one)
+                missing += gone
+                words[journey.photo_id] = what
+                about[journey.photo_id] = replace(journey, sha256=one.sha256, camera=one.camera)
+                if one.sha256 is not None and one.decision is not None:
+                    on_their_way.add(one.sha256)
+        moves: list[Move] = []
+        if decided:
+            try:
+                self._journeys.record_decisions(decided, missing)
+            except TransientError:
+                self._interrupted(list(about.values()))
+                raise
+            moves = self._mover.carry_out([one.move for one in decided], about)
+            self._survivors.difference_update(move.photo_id for move in moves)
+        if trouble is not None:
+            raise trouble
+        by_id = {one.move.photo_id: one for one in decided}
+        return [_outcome(about[move.photo_id], move, by_id[move.photo_id], words[move.photo_id]) for move in moves]
+
+    def _interrupted(self, journeys: Sequence[Journey]) -> None:
+        """Work stopped, but this process lives: what was begun must not count as if the photo had killed it."""
+        ids = [journey.photo_id for journey in journeys]
+        self._survivors.update(ids)
+        try:
+            self._journeys.record_survival(ids)
+        except TransientError as error:
+            log.warning("could not note that work was only interrupted: %s", error)
+
+    def _decide(
+        self, journey: Journey, refuse: PhotoError | None, on_their_way: set[str], reserved: set[str]
+    ) -> tuple[Decided, list[int], str]:
+        """Everything that can be said of one photo; touches nothing but its thumbnail."""
+        begun = time.perf_counter()
+        sha256: str | None = None
+        examined: Examined | None = None
+        decision: Decision | None = None
+        advice: Advice | None = None
+        gone: list[int] = []
+        size_bytes = journey.stamp.size_bytes if journey.stamp else 0
+        try:
+            data = self._files.read(journey.source, max_bytes=self._max_bytes())
+            sha256, size_bytes = content_hash(data), len(data)
+            if journey.stamp is not None and size_bytes != journey.stamp.size_bytes:
+                raise PhotoVanished(f"{journey.original_name} was written to after it was taken")
+            if refuse is not None:
+                raise refuse
+            twin, gone = self._kept_twin(sha256)
+            if twin is not None or sha256 in on_their_way:
+                outcome, reason = State.DUPLICATE, str(Reason.SAME_BYTES)
+                what = f"the same bytes as {twin}" if twin else "the same bytes as a photo that came with it"
+            else:
+                examined = self._examine(data)
+                decision = deciding.judge(examined.spotting, self._rules)
+                outcome, reason = decision.outcome, str(decision.reason)
+                what = deciding.IN_WORDS[decision.reason]
+                self._files.write_thumbnail(sha256, examined.thumbnail)
+        except PhotoError as error:
+            outcome, reason, what = State.QUARANTINED, error.reason, error.message
+            advice = Advice(error.message, error.hint)
+        target = self._mover.free_target(
+            shelving.folder_of(outcome, label=decision.label if decision else None, reason=reason),
+            journey.original_name,
+            sha256=sha256,
+            photo_id=journey.photo_id,
+            reserved=reserved,
+            beside_sidecar=advice is not None,
+        )
+        decided = Decided(
+            move=Move(journey.photo_id, journey.source, target, outcome, reason, advice),
+            sha256=sha256,
+            size_bytes=size_bytes,
+            width_px=examined.width_px if examined else None,
+            height_px=examined.height_px if examined else None,
+            captured_at=examined.shot.captured_at if examined else None,
+            camera=journey.camera or (examined.shot.camera if examined else None),
+            spotting=examined.spotting if examined else None,
+            decision=decision,
+            decided_at=self._now(),
+            took_ms=(time.perf_counter() - begun) * 1000,
+        )
+        return decided, gone, what
+
+    def _examine(self, data: bytes) -> Examined:
+        if self.examiner is None:
+            raise ModelError("there is no spotter to look with")
+        return self.examiner.examine(data)
+
+    def _max_bytes(self) -> int:
+        return self.examiner.limits.max_bytes if self.examiner else 1 << 28
+
+    def _kept_twin(self, sha256: str) -> tuple[str | None, list[int]]:
+        """Path of a photo of the same content that is still there, if any; and the photos that turn out to be gone."""
+        gone: list[int] = []
+        for twin in self._journeys.twins(sha256):
+            if twin.state is State.DECIDED or self._files.exists(twin.path):
+                return twin.path, gone
+            if moved := self._files.find_content(sha256):
+                return moved, gone
+            gone.append(twin.photo_id)
+        return None, gone
+
+
+def _begun(photo_id: int, claim: Claim) -> Journey:
+    return Journey(
+        photo_id=photo_id,
+        source=work_path(photo_id),
+        target=None,
+        outcome=None,
+        reason=None,
+        advice=None,
+        attempts=1,
+        sha256=None,
+        original_name=shelving.printable(claim.inbox_path.rsplit("/", 1)[-1]),
+        received_at=claim.received_at,
+        camera=None if claim.camera is None else shelving.printable(claim.camera),
+        inbox_path=claim.inbox_path,
+        stamp=claim.stamp,
+    )
+
+
+def _outcome(journey: Journey, move: Move, decided: Decided | None = None, what: str | None = None) -> Outcome:
+    decision = decided.decision if decided else None
+    return Outcome(
+        photo_id=move.photo_id,
+        original_name=journey.original_name,
+        state=move.outcome,
+        path=move.target,
+        reason=move.reason,
+        label=decision.label if decision else None,
+        probability=decision.probability if decision else None,
+        birdness=decision.birdness if decision else None,
+        took_ms=decided.took_ms if decided else None,
+        what=what,
+    )

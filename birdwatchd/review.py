@@ -1,0 +1,311 @@
+"""What the human said: a label, an import, an undo. Every wish comes through here, typed or clicked.
+
+A wish is a request in the log. Whoever holds the bird folder's lock fulfils it: the daemon when one runs, else the command itself.
+A request stays open until it is fulfilled, and fulfilling it twice changes nothing.
+"""
+
+import json
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from birdwatchd.core import shelving
+from birdwatchd.core.deciding import Reason
+from birdwatchd.core.errors import BirdwatchdError, ModelMissing, PhotoError, TransientError, UnknownPhoto, UsageError
+from birdwatchd.core.intake import is_ignored
+from birdwatchd.core.journey import Journey, Move
+from birdwatchd.core.photo import State
+from birdwatchd.edges.files import Files, read_outside
+from birdwatchd.edges.store import Decided, Request, Row, Said, Store
+from birdwatchd.examining import Examiner, content_hash
+from birdwatchd.mover import Mover
+
+Result = dict[str, Any]
+Work = Generator[Result, None, Result]
+"""Yields how far it is, returns what came of it; may be advanced a bit at a time between photos."""
+
+_REFUSALS = {
+    State.CLAIMED: ("is still on its way", "try again in a moment"),
+    State.DECIDED: ("is still on its way", "try again in a moment"),
+    State.QUARANTINED: (
+        "is in quarantine: it is no readable picture",
+        "see the note beside it, or `birdwatchd explain`",
+    ),
+    State.MISSING: ("is not in the bird folder any more", "drop it into the inbox again"),
+}
+
+
+@dataclass(slots=True)
+class ImportCount:
+    """How an import stands; `bad` lists files that are no whole picture, with what is wrong."""
+
+    total: int
+    done: int = 0
+    imported: int = 0
+    known: int = 0
+    bad: list[dict[str, str]] | None = None
+
+
+class Review:
+    """Fulfils wishes; only for the holder of the bird folder's lock.
+
+    Args:
+        examiner: None without a spotter; then nothing can be imported.
+        now: the time of the wall clock as ISO-8601 UTC.
+    """
+
+    def __init__(self, files: Files, store: Store, examiner: Examiner | None, *, now: Callable[[], str]) -> None:
+        self._files = files
+        self._store = store
+        self._mover = Mover(files, store.journeys)
+        self.examiner = examiner
+        self._now = now
+
+    def fulfil(self, request: Request) -> Work:
+        """Carry out one request from the log and close it there, whatever comes of it.
+
+        Raises:
+            TransientError: not now; the request stays open.
+        """
+        self._store.requests.take(request.id, at=self._now())
+        try:
+            result = yield from self._work_of(request)
+        except TransientError:
+            raise
+        except BirdwatchdError as error:
+            result = {"error": error.message, "hint": error.hint}
+            self._store.requests.finish(request.id, "failed", result, at=self._now())
+        else:
+            self._store.requests.finish(request.id, "done", result, at=self._now())
+        return result
+
+    def _work_of(self, request: Request) -> Work:
+        arguments = request.arguments
+        match request.kind:
+            case "label":
+                return self.label(
+                    int(arguments["photo_id"]), str(arguments["species"]), source="cli", actor=request.actor
+                )
+            case "undo":
+                return self.undo(since=str(arguments["since"]))
+            case "import":
+                return self.bring_in(Path(str(arguments["folder"])), actor=request.actor)
+            case other:
+                raise UsageError(
+                    f"this birdwatchd does not know what {shelving.printable(other)!r} means", hint="is it older?"
+                )
+
+    # -- one label
+
+    def label(self, photo_id: int, species: str, *, source: str, actor: str | None) -> Work:
+        """Note that a person named this photo, and move it to where that name belongs.
+
+        Raises:
+            UnknownPhoto, UsageError: there is no such photo, it cannot be named, or the name cannot be a folder.
+        """
+        yield from ()
+        species = shelving.species_name(species)
+        photo = self._kept_photo(photo_id)
+        return self._name(photo, species, Said(species, source, actor, self._now()), Reason.LABELLED)
+
+    def _kept_photo(self, photo_id: int) -> Row:
+        """The photo meant, itself or the one that it is a duplicate of, at the place where it lies now."""
+        photo = self._store.questions.photo(photo_id)
+        if photo is not None and photo["state"] == State.DUPLICATE:
+            twins = (
+                self._store.questions.photo(twin) for twin in self._store.questions.ids_by_content(photo["sha256"])
+            )
+            photo = next((twin for twin in twins if twin is not None and twin["state"] != State.DUPLICATE), photo)
+        if photo is None:
+            raise UnknownPhoto(f"there is no photo {photo_id}")
+        state = State(photo["state"])
+        if state in _REFUSALS or state is State.DUPLICATE:
+            what, hint = _REFUSALS.get(
+                state, ("is a duplicate of a photo that is gone", "drop it into the inbox again")
+            )
+            raise UsageError(f"photo {photo['id']} {what}", hint=hint)
+        if not self._files.exists(photo["path"]):
+            found = self._files.find_content(photo["sha256"])
+            if found is None:
+                self._store.journeys.record_missing([photo["id"]])
+                raise UsageError(
+                    f"{shelving.printable(photo['path'])} is not there any more", hint="drop it into the inbox again"
+                )
+            photo["path"] = found
+        return photo
+
+    def _name(self, photo: Row, species: str, said: Said, reason: Reason) -> Result:
+        outcome = State.EMPTY if species == shelving.NO_BIRD else State.FILED
+        folder = shelving.folder_of(outcome, label=species)
+        at_its_place = photo["path"].rpartition("/")[0] == folder
+        result = {"photo_id": photo["id"], "label": species, "previous": photo["human_label"], "path": photo["path"]}
+        if at_its_place and photo["human_label"] == species:
+            return result | {"changed": False}
+        if at_its_place and photo["state"] == outcome:
+            self._store.journeys.record_label(photo["id"], said)
+            return result | {"changed": True}
+        path = self._relocate(photo, folder, outcome, reason, said)
+        return result | {"changed": True, "path": path}
+
+    def _relocate(self, photo: Row, folder: str, outcome: State, reason: Reason, said: Said | None) -> str:
+        target = self._mover.free_target(
+            folder,
+            photo["path"].rpartition("/")[2],
+            sha256=photo["sha256"],
+            photo_id=photo["id"],
+            reserved=self._store.journeys.targets(),
+        )
+        move = Move(photo["id"], photo["path"], target, outcome, str(reason))
+        self._store.journeys.record_relocation(move, said)
+        done = self._mover.carry_out([move], {photo["id"]: _journey_of(photo, move)})
+        return done[0].target
+
+    # -- undo
+
+    def undo(self, *, since: str) -> Work:
+        """Take back what the machine filed or called empty since then; human labels stay. They go to `review/GUESS`.
+
+        Args:
+            since: ISO-8601 UTC.
+        """
+        photos = self._store.questions.filed_by_machine(since=since)
+        undone: list[Result] = []
+        for photo in photos:
+            yield {"total": len(photos), "done": len(undone)}
+            if not self._files.exists(photo["path"]):
+                continue  # a person has moved or deleted it; their word counts
+            folder = shelving.folder_of(State.REVIEW, label=photo["label"] or best_of(photo["top"]))
+            path = self._relocate(photo, folder, State.REVIEW, Reason.UNDONE, None)
+            undone.append({"photo_id": photo["id"], "from": photo["path"], "to": path})
+        return {"since": since, "undone": undone}
+
+    # -- import
+
+    def bring_in(self, folder: Path, *, actor: str | None) -> Work:
+        """Copy a tree of named photos into the library: one folder per species, its name the label as it stands.
+
+        Every file is proved whole first; what is no picture is listed and left. Known content gets the label and moves. The tree is
+        only read.
+
+        Raises:
+            UsageError: there is nothing to import in it.
+            ModelMissing: no spotter; without one the photos could not be compared later.
+        """
+        photos = list(named_photos(folder))
+        if self.examiner is None:
+            raise ModelMissing("photos can only be imported when there is a spotter to look at them")
+        count = ImportCount(total=len(photos), bad=[])
+        for species, path in photos:
+            yield {**asdict(count), "bad": len(count.bad or [])}
+            try:
+                new = self._bring_in_one(path, species, actor, self.examiner)
+            except (PhotoError, UsageError) as error:
+                (count.bad or []).append(
+                    {"file": shelving.printable(str(path)), "what": error.message, "hint": error.hint}
+                )
+            else:
+                count.imported += new
+                count.known += not new
+            count.done += 1
+        return asdict(count)
+
+    def _bring_in_one(self, path: Path, species: str, actor: str | None, examiner: Examiner) -> bool:
+        """Import one photo; False when its content was known."""
+        data = read_outside(path, max_bytes=examiner.limits.max_bytes)
+        sha256 = content_hash(data)
+        for photo_id in self._store.questions.ids_by_content(sha256):
+            try:
+                photo = self._kept_photo(photo_id)
+            except UsageError:
+                continue  # in quarantine once, or gone: this copy is a new photo
+            self._name(photo, species, Said(species, "import", actor, self._now()), Reason.IMPORTED)
+            return False
+        examined = examiner.examine(data)
+        staged = f"{shelving.WORK}/import-{sha256[: shelving.HASH_DIGITS]}.part"
+        self._files.stage(staged, data)
+        outcome = State.EMPTY if species == shelving.NO_BIRD else State.FILED
+        target = self._mover.free_target(
+            shelving.folder_of(outcome, label=species),
+            path.name,
+            sha256=sha256,
+            photo_id=0,
+            reserved=self._store.journeys.targets(),
+        )
+        move = Move(0, staged, target, outcome, str(Reason.IMPORTED))
+        decided = Decided(
+            move=move,
+            sha256=sha256,
+            size_bytes=len(data),
+            width_px=examined.width_px,
+            height_px=examined.height_px,
+            captured_at=examined.shot.captured_at,
+            camera=None,
+            spotting=examined.spotting,
+            decision=None,
+            decided_at=self._now(),
+            took_ms=examined.took_ms,
+        )
+        said = Said(species, "import", actor, self._now())
+        photo_id = self._store.journeys.record_import(decided, said, original_name=path.name, received_at=self._now())
+        self._files.write_thumbnail(sha256, examined.thumbnail)
+        for journey in self._store.journeys.under_way():
+            if journey.photo_id == photo_id:
+                self._mover.finish(journey)
+        return True
+
+
+def best_of(top: str) -> str | None:
+    """The first label of a stored ranking; None when it is empty."""
+    ranking: Sequence[Sequence[Any]] = json.loads(top)
+    return str(ranking[0][0]) if ranking else None
+
+
+def named_photos(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below every species folder of a tree, with the species.
+
+    Raises:
+        UsageError: it is no folder, or holds no folder with files.
+    """
+    name = shelving.printable(str(folder))
+    if not folder.is_dir():
+        raise UsageError(
+            f"{name} is no folder this user can read", hint="give a folder that holds one folder per species"
+        )
+    try:
+        species_folders = sorted(
+            path for path in folder.iterdir() if path.is_dir() and not is_ignored(path.name, folder=True)
+        )
+        found = [
+            (shelving.species_name(species.name), path)
+            for species in species_folders
+            for path in sorted(species.rglob("*"))
+            if path.is_file() and not path.is_symlink() and not is_ignored(path.name)
+        ]
+    except OSError as error:
+        raise UsageError(
+            f"{name} cannot be read: {error.strerror}", hint="give this user the right to read it"
+        ) from error
+    if not found:
+        raise UsageError(
+            f"{name} holds no species folders with photos", hint="it should look like FOLDER/house-finch/photo.jpg"
+        )
+    return iter(found)
+
+
+def _journey_of(photo: Row, move: Move) -> Journey:
+    return Journey(
+        photo_id=photo["id"],
+        source=move.source,
+        target=move.target,
+        outcome=move.outcome,
+        reason=move.reason,
+        advice=None,
+        attempts=0,
+        sha256=photo["sha256"],
+        original_name=photo["path"].rpartition("/")[2],
+        received_at="",
+        camera=None,
+        inbox_path="",
+        stamp=None,
+    )

@@ -1,0 +1,192 @@
+"""The daemon as a process: every part built from the settings, started in order, stopped in reverse.
+
+The main thread is the worker's. watchdog's threads and the timetable's thread only put hints and chores on its queue; signals put the
+word to stop there. `scan` is the same worker without the watching.
+"""
+
+import logging
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from birdwatchd.core import shelving
+from birdwatchd.core.errors import BirdwatchdError, ConfigError
+from birdwatchd.core.settings import Settings
+from birdwatchd.core.settling import Waiting
+from birdwatchd.edges.files import Files
+from birdwatchd.edges.store import Store
+from birdwatchd.edges.systemd import Notifier
+from birdwatchd.edges.vision import Spotter
+from birdwatchd.edges.watch import Watch
+from birdwatchd.worker import TICK_S, Chore, Hint, Worker
+
+log = logging.getLogger(__name__)
+
+CHORES: tuple[tuple[str, float], ...] = (("checkpoint", 1.0), ("expire-quarantine", 24.0))
+"""The timetable: name of the chore and its interval in hours. The sweep is not among them: it must not depend on a scheduler."""
+
+MAX_BREAKDOWNS = 5
+"""Unforeseen failures in a row after which the daemon ends, so that the service manager starts a fresh one."""
+
+
+@contextmanager
+def bird_folder(root: Path) -> Iterator[tuple[Files, Store]]:
+    """The folder checked and locked, its log open: the right to move photos.
+
+    Raises:
+        RootUnsuitable, AlreadyRunning, NewerDatabase, DamagedDatabase.
+    """
+    files = Files(root)
+    files.check()
+    with files.lock(), Store.open(files.path(shelving.DATABASE)) as store:
+        yield files, store
+
+
+def spotter_loader(settings: Settings) -> Callable[[], Spotter]:
+    """How the eye is opened, by the settings."""
+    models = settings.root / shelving.MODELS
+    return lambda: Spotter.load(models, providers=settings.inference.providers, threads=settings.inference.threads)
+
+
+def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
+    """The daemon in the foreground, until SIGTERM or SIGINT.
+
+    Args:
+        announce: gets one line when photos may be dropped.
+
+    Raises:
+        ConfigError, AlreadyRunning: it cannot start.
+        BirdwatchdError: it broke down several times in a row.
+    """
+    hints: queue.SimpleQueue[Hint | Chore | type[StopIteration]] = queue.SimpleQueue()
+    with ExitStack() as stack:
+        files, store = stack.enter_context(bird_folder(settings.root))
+        stack.enter_context(_signals(lambda: hints.put(StopIteration)))
+        notifier = Notifier.from_environment()
+        poll = settings.inbox.poll or files.inbox_is_remote
+        watch = Watch(files.path(shelving.INBOX), hints.put, poll=poll)
+        stack.callback(watch.stop)
+        worker = Worker(settings, files, store, load_spotter=spotter_loader(settings), watch=watch, notifier=notifier)
+        worker.open_eye()
+        notifier.more_time(60)
+        worker.resume()
+        watch.start()  # before the first sweep, so that nothing falls between the two
+        worker.sweep()
+        notifier.ready(worker.in_words())
+        announce(f"birdwatchd is ready: drop photos into {files.path(shelving.INBOX)}")
+        stack.callback(worker.note_stop)
+        stack.callback(notifier.stopping)
+        stack.enter_context(_timetable(lambda name: hints.put(Chore(name))))
+        _work(worker, hints)
+
+
+def _work(worker: Worker, hints: "queue.SimpleQueue[Any]") -> None:
+    pause_s, breakdowns = 0.0, 0
+    while True:
+        try:
+            if _hear(worker, hints, pause_s):
+                return
+            pause_s = worker.step()
+            breakdowns = 0
+        except ConfigError:
+            raise
+        except Exception as error:
+            breakdowns += 1
+            log.exception("unforeseen; the photo at hand is tried once more, then set aside")
+            if breakdowns >= MAX_BREAKDOWNS:
+                raise BirdwatchdError(
+                    "birdwatchd broke down several times in a row", hint="see the log above"
+                ) from error
+            pause_s = TICK_S
+
+
+def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bool:
+    """Wait for a hint at most that long, then pass on all there are; True when it is time to stop."""
+    heard: dict[Any, None] = {}
+    try:
+        heard[hints.get(timeout=pause_s) if pause_s > 0 else hints.get_nowait()] = None
+        while True:
+            heard[hints.get_nowait()] = None
+    except queue.Empty:
+        pass
+    for one in heard:
+        if one is StopIteration:
+            return True
+        if isinstance(one, Chore):
+            worker.do_chore(one)
+        else:
+            worker.hint(one)
+    return False
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT only put a word on the queue; a second one of them finds the default handler again."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping (%s)", signal.Signals(number).name)
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _timetable(do: Callable[[str], None]) -> Iterator[None]:
+    """APScheduler in its own thread; late chores are done once, never dropped, never twice at a time."""
+    from apscheduler.schedulers.background import BackgroundScheduler  # 0.1 s that READY need not wait for
+
+    scheduler = BackgroundScheduler(
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone="UTC"
+    )
+    for name, hours in CHORES:
+        scheduler.add_job(do, "interval", [name], hours=hours, id=name)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Summary of one `scan`: photos taken, how many per verdict, files left waiting and why, seconds from claim to receipt."""
+
+    photos: int
+    verdicts: dict[str, int]
+    waiting: dict[str, Waiting]
+    seconds: float
+
+
+def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callable[[int, int], None]) -> Scanned:
+    """Empty the inbox once: the daemon's own steps, without the watching.
+
+    Args:
+        progress: told how many are done, and how many are known of so far.
+
+    Raises:
+        ConfigError, AlreadyRunning: it cannot start.
+        ModelError, TransientError: nothing can be taken.
+    """
+    with bird_folder(settings.root) as (files, store):
+        worker = Worker(settings, files, store, load_spotter=spotter_loader(settings))
+        worker.open_eye()
+        worker.resume()
+        worker.sweep()
+        if worker.waiting():
+            sleep(settings.inbox.settle_s)
+        worker.sweep()
+        while worker.take_settled():
+            progress(worker.tally.photos, worker.tally.photos + len(worker.waiting()))
+        if worker.problems:
+            raise BirdwatchdError(next(iter(worker.problems.values())), hint="")
+        return Scanned(worker.tally.photos, dict(worker.tally.verdicts), worker.waiting(), worker.tally.seconds)

@@ -1,0 +1,1 @@
+"""A separate program, started as `python -m birdwatchd.training`; imported by nobody."""

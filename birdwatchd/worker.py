@@ -1,0 +1,369 @@
+"""The daemon's round: take what has settled, sweep, fulfil wishes, do chores.
+
+One owner, one thread. It owns the settling files, the log and the photos; whoever runs it passes hints and chores in.
+"""
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from birdwatchd import __version__
+from birdwatchd.core import shelving
+from birdwatchd.core.deciding import Rules
+from birdwatchd.core.errors import ModelError, PhotoVanished, TransientError
+from birdwatchd.core.intake import is_ignored, is_ignored_path
+from birdwatchd.core.photo import Stamp
+from birdwatchd.core.settings import Settings
+from birdwatchd.core.settling import Settling, Waiting
+from birdwatchd.edges.clock import monotonic, now_utc
+from birdwatchd.edges.files import Files
+from birdwatchd.edges.images import Limits
+from birdwatchd.edges.store import Store
+from birdwatchd.edges.systemd import Notifier
+from birdwatchd.edges.vision import Spotter
+from birdwatchd.edges.watch import Watch
+from birdwatchd.examining import Examiner
+from birdwatchd.pipeline import BATCH_PHOTOS, Outcome, Pipeline
+from birdwatchd.review import Review, Work
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+"""How often wishes of other processes are looked for."""
+
+SLICE_S = 0.5
+"""How long a long wish, such as an import, may work before photos and the watchdog have their turn."""
+
+LAMP_EVERY_S = 5.0
+BACK_OFF_S = 5.0
+Hint = str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """A piece of the timetable, on the worker's queue."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has done; the summary of `scan`."""
+
+    photos: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    first_claim: float | None = None
+    last_receipt: float | None = None
+    last_line: str = "no photo yet"
+    last_photo_at: str | None = None
+
+    def add(self, outcomes: Sequence[Outcome], begun: float, ended: float) -> None:
+        """Count ended journeys."""
+        if not outcomes:
+            return
+        self.photos += len(outcomes)
+        self.verdicts.update(str(outcome.state) for outcome in outcomes)
+        self.first_claim = begun if self.first_claim is None else self.first_claim
+        self.last_receipt = ended
+        self.last_line = f"last photo: {shelving.printable(outcomes[-1].path)}"
+        self.last_photo_at = now_utc()
+
+    @property
+    def seconds(self) -> float:
+        """From the first claim to the last receipt."""
+        if self.first_claim is None or self.last_receipt is None:
+            return 0.0
+        return self.last_receipt - self.first_claim
+
+
+class Worker:
+    """Takes what has settled, sweeps, fulfils wishes; knows nothing of threads and signals.
+
+    Args:
+        files: checked, and its lock held by the caller.
+        clock: seconds, monotonic; an argument so that tests pass hours in no time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        files: Files,
+        store: Store,
+        *,
+        load_spotter: Callable[[], Spotter],
+        watch: Watch | None = None,
+        notifier: Notifier | None = None,
+        clock: Callable[[], float] = monotonic,
+        now: Callable[[], str] = now_utc,
+    ) -> None:
+        self._settings = settings
+        self._files = files
+        self._store = store
+        self._load_spotter = load_spotter
+        self._watch = watch
+        self._notifier = notifier or Notifier()
+        self._clock = clock
+        self._now = now
+        self._started_at = now()
+        self._limits = Limits(
+            max_megapixels=settings.images.max_megapixels,
+            formats=frozenset(str(name) for name in settings.images.formats),
+        )
+        self._settling = Settling(quiet_s=settings.inbox.settle_s, unfinished_s=settings.inbox.unfinished_s)
+        self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
+        self.review = Review(files, store, None, now=now)
+        self.tally = Tally()
+        self.problems: dict[str, str] = {}
+        self._next_sweep = clock()
+        self._next_lamp = clock()
+        self._back_off_until = clock()
+        self._job: Work | None = None
+        self._job_id = 0
+        self._busy = False
+
+    # -- parts of a step
+
+    def open_eye(self) -> None:
+        """Load the spotter if there is none yet; without one photos stay in the inbox."""
+        if self.pipeline.examiner is not None:
+            return
+        try:
+            spotter = self._load_spotter()
+        except ModelError as error:
+            self._trouble("spotter", f"photos wait in the inbox: {error}")
+            return
+        examiner = Examiner(spotter, self._limits)
+        self.pipeline.examiner = examiner
+        self.review.examiner = examiner
+        self._fine("spotter")
+        log.info("spotter %s is ready (%s)", spotter.id, spotter.provider)
+
+    def resume(self) -> None:
+        """End what was cut short."""
+        begun = self._clock()
+        with self._survived("disk"):
+            self._report(self.pipeline.resume(), begun)
+
+    def hint(self, path: Hint) -> None:
+        """Something may have happened at this inbox path; None: anywhere."""
+        if path is None:
+            self._next_sweep = min(self._next_sweep, self._clock() + TICK_S)
+        elif not is_ignored_path(path, self._settings.inbox.ignore):
+            stamp = self._files.inbox_stamp(path)
+            if stamp is None:
+                self._settling.forget(path)
+            else:
+                self._settling.see(path, stamp, self._clock())
+
+    def sweep(self) -> None:
+        """Look everywhere: what correctness rests on. Also revives the watch, retries what failed, and says how things are."""
+        self._next_sweep = self._clock() + self._settings.inbox.sweep_s
+        with self._survived("root"):
+            self._files.check_still_there()
+            self.open_eye()
+            if self._watch is not None:
+                self._look_after(self._watch)
+            if self._store.journeys.under_way_count():
+                self.resume()
+            self._list_inbox()
+        with self._survived("log"):
+            self._store.requests.write_status(self._status())
+
+    def _list_inbox(self) -> None:
+        self._fine("inbox")
+        patterns, now = self._settings.inbox.ignore, self._clock()
+        seen: set[str] = set()
+        for path, stamp in self._files.inbox_files(
+            lambda name, *, folder=False: is_ignored(name, patterns, folder=folder)
+        ):
+            seen.add(path)
+            self._settling.see(path, stamp, now)
+        self._settling.keep_only(seen)
+
+    def _look_after(self, watch: Watch) -> None:
+        if watch.revive():
+            log.warning("watching anew (%s)", watch.kind)
+        if watch.problem is None:
+            self._fine("watch")
+        else:
+            self._trouble("watch", watch.problem)
+
+    def take_settled(self) -> bool:
+        """Take one batch of what has settled; False when nothing has."""
+        now = self._clock()
+        if self.pipeline.examiner is None or "root" in self.problems or now < self._back_off_until:
+            return False
+        due = self._settling.due(now, BATCH_PHOTOS)
+        settled = [(path, stamp) for path in due if (stamp := self._weighed(path, now)) is not None]
+        if settled:
+            with self._survived("disk"):
+                try:
+                    outcomes = self.pipeline.take(settled)
+                finally:
+                    for path, _ in settled:
+                        self._seen_anew(path)
+                self._report(outcomes, now)
+        return bool(due)
+
+    def _weighed(self, path: str, now: float) -> Stamp | None:
+        try:
+            look = self._files.look(path)
+        except PhotoVanished:
+            self._settling.forget(path)
+            return None
+        except TransientError as error:
+            self._settling.postpone(path, now + BACK_OFF_S)
+            self._trouble("inbox", str(error))
+            return None
+        return look.stamp if self._settling.weigh(path, look, now) and look is not None else None
+
+    def _seen_anew(self, path: str) -> None:
+        """After a claim the inbox may hold nothing of that name, the same file still, or already the next."""
+        self._settling.forget(path)
+        stamp = self._files.inbox_stamp(path)
+        if stamp is not None:
+            self._settling.see(path, stamp, self._clock())
+
+    def fulfil_requests(self) -> bool:
+        """Work on the oldest wish for a slice of time; False when there is none."""
+        if self._job is None:
+            request = self._store.requests.next_open()
+            if request is None:
+                return False
+            log.info("request=%d kind=%s", request.id, shelving.printable(request.kind))
+            self._job = self.review.fulfil(request)
+            self._job_id = request.id
+        until = self._clock() + SLICE_S
+        try:
+            while self._clock() < until:
+                progress = next(self._job)
+            self._store.requests.report(self._job_id, progress)
+        except StopIteration:
+            self._job = None
+        except TransientError:
+            self._job = None
+            raise
+        return True
+
+    def do_chore(self, chore: Chore) -> None:
+        """One piece of the timetable."""
+        with self._survived("log"):
+            match chore.name:
+                case "checkpoint":
+                    self._store.connection.checkpoint()
+                case "expire-quarantine":
+                    self._expire_quarantine(self._settings.retention.quarantine_days)
+                case other:
+                    raise ValueError(f"no such chore: {other}")
+
+    def _expire_quarantine(self, days: int) -> None:
+        if days == 0:
+            return
+        for photo in self._store.questions.quarantined_before(days=days):
+            self._files.remove_from_quarantine(photo["path"])
+            self._store.journeys.record_missing([photo["id"]])
+            log.info("photo=%d removed from quarantine after %d days", photo["id"], days)
+
+    def step(self) -> float:
+        """One round of everything that is due; returns the seconds until something will be."""
+        if self._clock() >= self._next_sweep:
+            self.sweep()
+        worked = self.take_settled()
+        with self._survived("log"):
+            worked = self.fulfil_requests() or worked
+            self._light_lamp()
+            if self._busy and not worked:
+                self._store.requests.write_status(self._status())  # so that nobody reads of photos that have left long ago
+        self._busy = worked
+        if worked:
+            return 0.0
+        upcoming = [self._next_sweep, self._clock() + TICK_S]
+        if (look := self._settling.next_look()) is not None and self.pipeline.examiner is not None:
+            upcoming.append(max(look, self._back_off_until))
+        return max(min(upcoming) - self._clock(), 0.01)
+
+    # -- what is said
+
+    def waiting(self) -> dict[str, Waiting]:
+        """Inbox files that are not taken yet, and why."""
+        return self._settling.waiting()
+
+    def in_words(self) -> str:
+        """One line for the service manager and for people."""
+        state = "; ".join(self.problems.values()) if self.problems else "watching"
+        return shelving.printable(f"{state}; {len(self._settling)} waiting; {self.tally.last_line}")
+
+    def note_stop(self) -> None:
+        """The last word in `status`."""
+        with self._survived("log"):
+            self._store.requests.write_status(self._status() | {"state": "stopped", "pid": None})
+
+    def _light_lamp(self) -> None:
+        if self._clock() >= self._next_lamp:
+            self._next_lamp = self._clock() + LAMP_EVERY_S
+            self._notifier.working(self.in_words())
+
+    def _status(self) -> dict[str, Any]:
+        examiner = self.pipeline.examiner
+        return {
+            "updated_at": self._now(),
+            "started_at": self._started_at,
+            "pid": os.getpid(),
+            "version": __version__,
+            "state": "degraded" if self.problems else "working",
+            "problems": json.dumps(list(self.problems.values())),
+            "waiting": len(self._settling),
+            "in_flight": self._store.journeys.under_way_count(),
+            "watcher": self._watch.kind if self._watch else "none",
+            "disk_free_bytes": self._files.free_bytes(),
+            "spotter_id": examiner.spotter.id if examiner else None,
+            "provider": examiner.spotter.provider if examiner else None,
+            "model_id": None,
+            "last_photo_at": self.tally.last_photo_at,
+            "training": None,
+        }
+
+    def _report(self, outcomes: Sequence[Outcome], begun: float) -> None:
+        self.tally.add(outcomes, begun, self._clock())
+        for one in outcomes:
+            log.info(
+                "photo=%d state=%s path=%s reason=%s label=%s p=%s birdness=%s ms=%s what=%s",
+                one.photo_id,
+                one.state,
+                shelving.printable(one.path),
+                one.reason,
+                one.label or "-",
+                _short(one.probability),
+                _short(one.birdness),
+                "-" if one.took_ms is None else round(one.took_ms),
+                one.what or "-",
+            )
+
+    @contextmanager
+    def _survived(self, part: str) -> Iterator[None]:
+        """Trouble that passes: said once, seen in `status`, tried again; forgotten when the same part succeeds."""
+        try:
+            yield
+        except (TransientError, ModelError) as error:
+            self._trouble(part, str(error))
+            self._back_off_until = self._clock() + BACK_OFF_S
+        else:
+            self._fine(part)
+
+    def _trouble(self, part: str, words: str) -> None:
+        if self.problems.get(part) != words:
+            log.warning("%s", words)
+        self.problems[part] = words
+
+    def _fine(self, part: str) -> None:
+        if self.problems.pop(part, None) is not None:
+            log.info("%s: all right again", part)
+
+
+def _short(probability: float | None) -> str:
+    return "-" if probability is None else f"{probability:.2f}"
