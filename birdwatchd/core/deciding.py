@@ -7,7 +7,6 @@ In this order; the first that applies decides:
 3. no classifier is serving    -> review, `no-classifier`, under the spotter's best guess
 """
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,7 +72,7 @@ def judge(spotting: Spotting, rules: Rules) -> Decision:
         label, probability = spotting.ranking[0] if named and spotting.ranking else (None, None)
         return Decision(outcome, reason, label, probability, spotting.ranking, spotting.birdness, None, spotting.box)
 
-    if not math.isfinite(spotting.birdness) or not all(math.isfinite(p) for _, p in spotting.ranking):
+    if not spotting.is_number:
         return Decision(State.REVIEW, Reason.ODD_ANSWER, None, None, (), None, None, spotting.box)
     if spotting.birdness < rules.empty_below:
         return decision(State.EMPTY, Reason.NO_BIRD, named=False)

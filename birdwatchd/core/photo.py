@@ -1,5 +1,6 @@
 """The nouns: what is said of a photo on its way."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,6 +71,11 @@ class Spotting:
     ranking: Ranking
     box: Box
     embedding: Vector
+
+    @property
+    def is_number(self) -> bool:
+        """False when the network answered NaN or infinity; then nothing of it means anything."""
+        return math.isfinite(self.birdness)
 
 
 @dataclass(frozen=True, slots=True)

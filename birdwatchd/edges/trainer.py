@@ -27,8 +27,10 @@ def build_spotter(models: Path) -> Path:
         ) from error
     if child.returncode != 0:
         lines = child.stderr.strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {child.returncode}"
+        if child.returncode == 1 and lines:  # its last line says what is wrong and what to do
+            raise ModelError(f"the spotter could not be built: {lines[-1].removeprefix('birdwatchd: ')}", hint="")
         raise ModelError(
-            f"the spotter could not be built: {reason}", hint="is the disk full? Reinstall birdwatchd if this stays"
+            f"the spotter could not be built: exit code {child.returncode}",
+            hint="reinstall birdwatchd if this comes again",
         )
     return Path(json.loads(child.stdout)["path"])

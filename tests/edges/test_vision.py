@@ -1,0 +1,434 @@
+"""The eye: what it answers, and that nothing but the whole file that was built is ever used."""
+
+import ctypes
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing
+from birdwatchd.core.manifest import golden_pixels
+from birdwatchd.core.photo import WHOLE_FRAME
+from birdwatchd.core.preprocess import SPOTTER_RECIPE, ModelInput, Recipe, to_model_input
+from birdwatchd.edges.vision import CPU_BATCH_MAX, ProviderUnavailable, Session, Spotter, open_onnx_session
+
+
+def model_input(photo: Path) -> ModelInput:
+    with Image.open(photo) as image:
+        squashed = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+    return to_model_input(np.array(squashed), SPOTTER_RECIPE)
+
+
+def the_file(models: Path) -> Path:
+    (path,) = models.glob("spotter-*.onnx")
+    return path
+
+
+@pytest.fixture(scope="module")
+def spotter(models_dir: Path) -> Spotter:
+    return Spotter.load(models_dir, providers=("cpu",))
+
+
+@pytest.fixture
+def copy_dir(models_dir: Path, tmp_path: Path) -> Path:
+    """A models folder of its own, to be damaged."""
+    copy = tmp_path / "models"
+    copy.mkdir()
+    shutil.copy(the_file(models_dir), copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def photos(real_photos: Path) -> ModelInput:
+    """Six real photos: two birds, two scenes with a bird, two without."""
+    kinds = ("birds/blue-jay", "birds/mallard", "scenes/bird", "scenes/no-bird")
+    chosen = [sorted((real_photos / kind).glob("*.jpg"))[:2] for kind in kinds]
+    return np.concatenate([model_input(photo) for photo in [*(pair[0] for pair in chosen[:2]), *chosen[2], *chosen[3]]])
+
+
+# What it answers
+
+
+def test_a_spotter_says_who_it_is(spotter: Spotter, models_dir: Path) -> None:
+    assert hashlib.sha256(the_file(models_dir).read_bytes()).hexdigest().startswith(spotter.id)
+    assert len(spotter.id) == 16
+    assert spotter.recipe == SPOTTER_RECIPE
+    assert spotter.provider == "cpu"
+    assert len(spotter.labels) == 59
+
+
+def test_a_jay_is_a_bird_and_a_jay(spotter: Spotter, real_photos: Path) -> None:
+    photos = sorted((real_photos / "birds" / "blue-jay").glob("*.jpg"))[:12]
+    spottings = spotter.spot(np.concatenate([model_input(photo) for photo in photos]))
+    assert all(spotting.birdness > 0.3 for spotting in spottings)
+    assert sum(spotting.ranking[0][0] == "jay" for spotting in spottings) >= 10
+
+
+def test_answers_keep_their_promises(spotter: Spotter, photos: ModelInput) -> None:
+    for spotting in spotter.spot(photos):
+        probabilities = [probability for _, probability in spotting.ranking]
+        assert spotting.spotter_id == spotter.id
+        assert spotting.box == WHOLE_FRAME
+        assert len({label for label, _ in spotting.ranking}) == 5
+        assert {label for label, _ in spotting.ranking} <= set(spotter.labels)
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert 0 <= sum(probabilities) <= spotting.birdness + 1e-6
+        assert 0 <= spotting.birdness <= 1
+        assert spotting.embedding.shape == (1280,)
+        assert spotting.embedding.dtype == np.float32
+        assert spotting.embedding.base is None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_the_batch_has_no_influence_on_an_answer(spotter: Spotter, photos: ModelInput, size: int) -> None:
+    alone = [spotter.spot(photo[np.newaxis])[0] for photo in photos]
+    batched = [answer for start in range(0, len(photos), size) for answer in spotter.spot(photos[start : start + size])]
+    assert len({one.embedding.tobytes() for one in alone}) == len(photos)
+    for one, other in zip(alone, batched, strict=True):
+        assert abs(one.birdness - other.birdness) < 1e-4
+        assert np.abs(one.embedding - other.embedding).max() < 1e-4
+        assert [label for label, _ in one.ranking][:1] == [label for label, _ in other.ranking][:1]
+
+
+def test_a_batch_beyond_the_limit_is_cut_and_kept_in_order(spotter: Spotter) -> None:
+    inputs = np.concatenate(
+        [to_model_input(golden_pixels(seed, 224), SPOTTER_RECIPE) for seed in range(2 * CPU_BATCH_MAX + 1)]
+    )
+    alone = [spotter.spot(one[np.newaxis])[0] for one in inputs]
+    cut = spotter.spot(inputs)
+    assert len(cut) == len(alone)
+    assert all(np.abs(a.embedding - b.embedding).max() < 1e-4 for a, b in zip(alone, cut, strict=True))
+
+
+def test_no_photo_gives_no_answer(spotter: Spotter) -> None:
+    assert spotter.spot(np.empty((0, 3, 224, 224), dtype=np.float32)) == []
+
+
+@pytest.mark.parametrize("shape", [(3, 224, 224), (1, 3, 224, 223), (1, 1, 224, 224), (1, 224, 224, 3)])
+def test_inputs_of_another_shape_are_refused(spotter: Spotter, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="must be float32 of shape"):
+        spotter.spot(np.zeros(shape, dtype=np.float32))
+
+
+def test_inputs_of_another_type_are_refused(spotter: Spotter) -> None:
+    with pytest.raises(ValueError, match="float64"):
+        spotter.spot(np.zeros((1, 3, 224, 224)))  # type: ignore[arg-type]
+
+
+def test_an_answer_that_is_no_number_is_marked_as_such(spotter: Spotter) -> None:
+    (spotting,) = spotter.spot(np.full((1, 3, 224, 224), np.nan, dtype=np.float32))
+    assert not spotting.is_number
+    assert spotting.ranking == ()
+
+
+# Only the whole file is used
+
+
+def flipped_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def grown(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 100)
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("spotter-0123456789abcdef.onnx"))
+
+
+@pytest.mark.parametrize("damage", [flipped_byte, cut_in_half, emptied, grown, garbage, renamed])
+def test_a_damaged_file_is_refused_by_its_hash(copy_dir: Path, damage: Callable[[Path], None]) -> None:
+    damage(the_file(copy_dir))
+    with pytest.raises(ModelDamaged) as caught:
+        Spotter.load(copy_dir)
+    assert the_file(copy_dir).name in caught.value.message
+    assert "birdwatchd init" in caught.value.hint
+
+
+def rewritten(folder: Path, change: Callable[[Any], object]) -> None:
+    """Change the model itself and give the file the name that fits, as a forger would."""
+    path = the_file(folder)
+    model = onnx.load_model_from_string(path.read_bytes())
+    path.unlink()
+    change(model)
+    put(folder, model.SerializeToString())
+
+
+def put(folder: Path, content: bytes) -> Path:
+    path = folder / f"spotter-{hashlib.sha256(content).hexdigest()[:16]}.onnx"
+    path.write_bytes(content)
+    return path
+
+
+def without_metadata(model: Any) -> None:
+    del model.metadata_props[:]
+
+
+def with_a_newer_format(model: Any) -> None:
+    model.metadata_props[0].value = "2"
+
+
+def with_external_data(model: Any) -> None:
+    weight = model.graph.initializer[10]
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="/etc/passwd")
+
+
+def with_another_weight(model: Any) -> None:
+    weight = model.graph.initializer[10]
+    weight.raw_data = bytes(len(weight.raw_data))
+
+
+def with_another_weight_and_its_hash(model: Any) -> None:
+    with_another_weight(model)
+    digest = hashlib.sha256()
+    for weight in model.graph.initializer:
+        digest.update(weight.raw_data)
+    (entry,) = [entry for entry in model.metadata_props if entry.key == "birdwatchd.weights_sha256"]
+    entry.value = digest.hexdigest()
+
+
+def with_another_input(model: Any) -> None:
+    model.graph.input[0].name = "image"
+    model.graph.node[0].input[0] = "image"
+
+
+def with_an_output_less(model: Any) -> None:
+    del model.graph.output[0]
+
+
+def with_another_operator(model: Any) -> None:
+    model.graph.node[1].op_type = "NoSuchOperator"
+
+
+def with_another_stride(model: Any) -> None:
+    (strides,) = [attribute for attribute in model.graph.node[0].attribute if attribute.name == "strides"]
+    strides.ints[:] = [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_metadata, "does not say its format_version"),
+        (with_a_newer_format, "format '2'"),
+        (with_external_data, "lies in another file"),
+        (with_another_weight, "other weights than it says"),
+        (with_another_weight_and_its_hash, "does not give the answers"),
+        (with_another_input, "not a spotter"),
+        (with_an_output_less, "not a spotter"),
+        (with_another_operator, "cannot be loaded"),
+        (with_another_stride, "does not give the answers"),
+    ],
+)
+def test_a_model_that_is_not_what_was_built_is_refused(
+    copy_dir: Path, change: Callable[[Any], None], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rewritten(copy_dir, change)
+    with pytest.raises(ModelDamaged, match=message) as caught:
+        Spotter.load(copy_dir)
+    assert the_file(copy_dir).name in caught.value.message
+    assert "birdwatchd init" in caught.value.hint
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00", b"\x08", b"\xff" * 64, b"\x3a\x7f", b"hello, this is text", bytes(4096)]
+)
+def test_garbage_under_its_right_hash_is_refused(tmp_path: Path, content: bytes) -> None:
+    put(tmp_path, content)
+    with pytest.raises(ModelDamaged):
+        Spotter.load(tmp_path)
+
+
+def test_a_folder_without_a_spotter_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "spotter-0123456789abcdef.onnx.part").write_bytes(b"half")
+    (tmp_path / "classifier.onnx").write_bytes(b"another thing")
+    with pytest.raises(ModelMissing, match="birdwatchd init"):
+        Spotter.load(tmp_path)
+
+
+def test_a_folder_that_is_not_there_has_no_spotter(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing):
+        Spotter.load(tmp_path / "models")
+
+
+def test_a_file_that_cannot_be_read_is_the_disks_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path, b"content")
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DiskTrouble, match=path.name):
+        Spotter.load(tmp_path)
+
+
+def test_a_damaged_file_beside_a_whole_one_is_passed_over(copy_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = the_file(copy_dir)
+    newer = put(copy_dir, b"a newer one that is no model")
+    os.utime(newer, ns=(2**61, 2**61))
+    assert Spotter.load(copy_dir).id in whole.name
+    assert newer.name in caplog.text
+
+
+def test_the_newest_whole_one_is_taken(copy_dir: Path) -> None:
+    old = the_file(copy_dir)
+    model = onnx.load_model_from_string(old.read_bytes())
+    model.doc_string = "the same network in another file"
+    new = put(copy_dir, model.SerializeToString())
+    for newest, other in ((new, old), (old, new)):
+        os.utime(newest, ns=(2_000, 2_000))
+        os.utime(other, ns=(1_000, 1_000))
+        assert Spotter.load(copy_dir).id in newest.name
+
+
+# What computes
+
+
+class Skewed:
+    """A provider whose answers are off by a factor."""
+
+    def __init__(self, session: Session, *, embedding: float = 1.0, probabilities: float = 1.0) -> None:
+        self.session = session
+        self.factors = (embedding, probabilities)
+
+    def get_inputs(self) -> list[Any]:
+        return self.session.get_inputs()
+
+    def get_outputs(self) -> list[Any]:
+        return self.session.get_outputs()
+
+    def run(self, outputs: list[str], feeds: dict[str, ModelInput], /) -> list[Any]:
+        return [values * factor for values, factor in zip(self.session.run(outputs, feeds), self.factors, strict=True)]
+
+
+class Workshop:
+    """Opens sessions: for each provider either a skewed CPU or an error."""
+
+    def __init__(self, **behaviour: dict[str, float] | Exception) -> None:
+        self.behaviour = behaviour
+        self.asked: list[str] = []
+
+    def __call__(self, path: Path, provider: str, threads: int, recipe: Recipe) -> Session:
+        assert threads >= 1
+        self.asked.append(provider)
+        behaviour = self.behaviour.get(provider, {})
+        if isinstance(behaviour, Exception):
+            raise behaviour
+        return Skewed(open_onnx_session(path, "cpu", threads, recipe), **behaviour)
+
+
+def test_the_first_provider_that_agrees_with_the_cpu_computes(models_dir: Path) -> None:
+    workshop = Workshop(tensorrt={"embedding": 1 + 1e-5, "probabilities": 1 - 1e-5})
+    assert Spotter.load(models_dir, open_session=workshop).provider == "tensorrt"
+    assert workshop.asked == ["cpu", "tensorrt"]
+
+
+@pytest.mark.parametrize("skew", [{"embedding": 1.01}, {"probabilities": 0.99}, {"embedding": float("nan")}])
+def test_a_provider_that_disagrees_is_passed_over(
+    models_dir: Path, skew: dict[str, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    workshop = Workshop(tensorrt=skew)
+    assert Spotter.load(models_dir, open_session=workshop).provider == "cuda"
+    assert workshop.asked == ["cpu", "tensorrt", "cuda"]
+    assert [record.message for record in caplog.records] == [
+        "not computing with tensorrt: its answers differ from the CPU's"
+    ]
+
+
+def test_a_provider_that_the_machine_lacks_is_one_quiet_line(
+    models_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    workshop = Workshop(tensorrt=ProviderUnavailable("no TensorRT"), cuda=ProviderUnavailable("no NVIDIA GPU"))
+    assert Spotter.load(models_dir, open_session=workshop).provider == "cpu"
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "not computing with tensorrt: no TensorRT"),
+        ("INFO", "not computing with cuda: no NVIDIA GPU"),
+    ]
+
+
+def test_a_provider_that_fails_is_passed_over_with_a_warning(
+    models_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workshop = Workshop(cuda=RuntimeError("CUDA failure 2: out of memory\nmore lines"))
+    assert Spotter.load(models_dir, providers=("cuda", "cpu"), open_session=workshop).provider == "cpu"
+    assert [record.message for record in caplog.records] == [
+        "not computing with cuda: it fails: CUDA failure 2: out of memory"
+    ]
+
+
+def test_nothing_after_the_cpu_is_tried(models_dir: Path) -> None:
+    workshop = Workshop()
+    assert Spotter.load(models_dir, providers=("cpu", "cuda"), open_session=workshop).provider == "cpu"
+    assert workshop.asked == ["cpu"]
+
+
+def test_the_cpu_computes_in_the_end_though_nobody_named_it(models_dir: Path) -> None:
+    workshop = Workshop(cuda=ProviderUnavailable("no NVIDIA GPU"))
+    assert Spotter.load(models_dir, providers=("cuda",), open_session=workshop).provider == "cpu"
+
+
+def test_a_provider_that_fails_later_is_an_error_with_advice(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spotter = Spotter.load(models_dir, open_session=Workshop())
+
+    def fail(*_asked: Any) -> list[Any]:
+        raise RuntimeError("CUDA error 999")
+
+    monkeypatch.setattr(spotter._session, "run", fail)
+    with pytest.raises(ModelError, match=r"failed on tensorrt: CUDA error 999 .*providers = \[\"cpu\"\]"):
+        spotter.spot(np.zeros((1, 3, 224, 224), dtype=np.float32))
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA GPU")
+@pytest.mark.parametrize("provider", ["tensorrt", "cuda"])
+def test_without_a_gpu_no_library_is_even_tried(
+    models_dir: Path, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    with pytest.raises(ProviderUnavailable, match="no NVIDIA GPU"):
+        open_onnx_session(the_file(models_dir), provider, 1, SPOTTER_RECIPE)
+
+
+# A process of its own
+
+
+def test_loading_and_looking_is_silent_and_imports_no_training_library(models_dir: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+import numpy as np
+from birdwatchd.edges.vision import Spotter
+spotter = Spotter.load(Path(sys.argv[1]))
+spotter.spot(np.zeros((1, 3, 224, 224), dtype=np.float32))
+assert not {"onnx", "torch", "google.protobuf", "sklearn"} & set(sys.modules), sys.modules.keys()
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", program, str(models_dir)], capture_output=True, text=True, check=False
+    )
+    assert (child.returncode, child.stdout, child.stderr) == (0, "", "")
