@@ -97,7 +97,7 @@ def _daemon(files: Files, status: Row | None, sweep_s: float, age_s: Callable[[s
         )
     elif problems := json.loads(status["problems"]):
         for problem in problems:
-            yield Finding("daemon", problem, "it tries again by itself")
+            yield Finding("daemon", problem, "set right what it says; birdwatchd tries again by itself")
     else:
         yield Finding(
             "daemon", f"it is working; new photos are noticed by {status['watcher']}; {status['waiting']} waiting"

@@ -10,11 +10,11 @@ three for one; nothing is reported as filed before its receipt is on the disk.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from birdwatchd.core import deciding, shelving
 from birdwatchd.core.deciding import Decision, Reason, Rules
-from birdwatchd.core.errors import Crashed, ModelError, PhotoError, PhotoVanished, TransientError
+from birdwatchd.core.errors import Crashed, ModelError, NotAllowed, PhotoError, PhotoVanished, TransientError
 from birdwatchd.core.intake import camera_of
 from birdwatchd.core.journey import MAX_ATTEMPTS, Advice, Claim, Journey, Move
 from birdwatchd.core.photo import Stamp, State
@@ -44,6 +44,21 @@ class Outcome:
     what: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one call could do, and what it could not.
+
+    Attributes:
+        outcomes: the journeys that ended.
+        refused: inbox files that may not be taken, with why; their own trouble and nobody else's.
+        trouble: something that concerns more than one photo, such as a full disk; what was begun is ended by `resume`.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    trouble: TransientError | ModelError | None = None
+
+
 class Pipeline:
     """The daemon's hands and eyes, for one bird folder; only for the holder of its lock.
 
@@ -63,78 +78,78 @@ class Pipeline:
         self.examiner = examiner
         self._survivors: set[int] = set()
 
-    def take(self, settled: Sequence[tuple[str, Stamp]]) -> list[Outcome]:
+    def take(self, settled: Sequence[tuple[str, Stamp]]) -> Round:
         """Take settled inbox files on their whole journey.
 
         Args:
             settled: inbox path and the stamp under which it was found settled, at most `BATCH_PHOTOS` at a time.
 
         Returns:
-            The journeys that ended. Files that vanished or changed meanwhile are simply not among them.
+            Files that vanished or changed meanwhile are simply not in it.
 
         Raises:
-            TransientError: the disk or the log refused; what was begun is ended by `resume`.
+            TransientError: the log refused; nothing was touched.
         """
         if self.examiner is None:
-            return []
+            return Round()
         claims = [Claim(path, stamp, camera_of(path), self._now()) for path, stamp in settled]
         ids = self._journeys.record_claims(claims)
         taken: list[tuple[int, Claim]] = []
         not_taken: list[int] = []
-        trouble: TransientError | None = None
+        refused: dict[str, str] = {}
+        trouble: TransientError | ModelError | None = None
         for photo_id, claim in zip(ids, claims, strict=True):
             try:
                 self._files.claim(claim.inbox_path, claim.stamp, work_path(photo_id))
                 taken.append((photo_id, claim))
+                continue
             except PhotoVanished as error:
                 log.info("not taken: %s", error.message)
-                not_taken.append(photo_id)
+            except NotAllowed as error:
+                refused[claim.inbox_path] = str(error)
             except TransientError as error:
-                not_taken.append(photo_id)
                 trouble = error
+            not_taken.append(photo_id)
         if not_taken:
             self._journeys.withdraw_claims(not_taken)
-        self._files.sync(
-            [
-                path
-                for photo_id, claim in taken
-                for path in (work_path(photo_id), f"{shelving.INBOX}/{claim.inbox_path}")
-            ]
-        )
-        outcomes = self._work([_begun(photo_id, claim) for photo_id, claim in taken])
-        if trouble is not None:
-            raise trouble
-        return outcomes
+        journeys = [_begun(photo_id, claim) for photo_id, claim in taken]
+        try:
+            self._files.sync([path for one in journeys for path in (one.source, f"{shelving.INBOX}/{one.inbox_path}")])
+        except TransientError as error:
+            self._interrupted(journeys)
+            return Round([], refused, error)
+        done = self._work(journeys)
+        return Round(done.outcomes, refused, done.trouble or trouble)
 
-    def resume(self) -> list[Outcome]:
+    def resume(self) -> Round:
         """End every journey that was cut short, and clear the work folder. May be repeated; does nothing when all is in order."""
         outcomes: list[Outcome] = []
+        trouble: TransientError | ModelError | None = None
         journeys = self._journeys.under_way()
         self._clear_work_folder({journey.source for journey in journeys})
-        trouble: TransientError | ModelError | None = None
         for journey in journeys:
             try:
-                outcomes.extend(self._resume(journey))
-            except (TransientError, ModelError) as error:
-                trouble = error
-        if trouble is not None:
-            raise trouble
-        return outcomes
+                done = self._resume(journey)
+            except TransientError as error:
+                done = Round(trouble=error)
+            outcomes += done.outcomes
+            trouble = done.trouble or trouble
+        return Round(outcomes, {}, trouble)
 
-    def _resume(self, journey: Journey) -> list[Outcome]:
+    def _resume(self, journey: Journey) -> Round:
         if journey.target is not None:
             move = self._mover.finish(journey)
-            return [] if move is None else [_outcome(journey, move)]
+            return Round() if move is None else Round([_outcome(journey, move)])
         if not self._files.exists(journey.source):
             self._journeys.withdraw_claims([journey.photo_id])
-            return []
+            return Round()
         return self._resume_claimed(journey)
 
-    def _resume_claimed(self, journey: Journey) -> list[Outcome]:
+    def _resume_claimed(self, journey: Journey) -> Round:
         if journey.stamp is not None and self._files.inbox_stamp(journey.inbox_path) == journey.stamp:
             self._files.drop_claimed_original(journey.inbox_path, journey.stamp, self._files.sha256_of(journey.source))
         if self.examiner is None and journey.attempts < MAX_ATTEMPTS:
-            return []
+            return Round()
         if journey.photo_id not in self._survivors:
             if journey.attempts >= MAX_ATTEMPTS:
                 return self._work([journey], refuse=Crashed("birdwatchd stopped twice while it read this file"))
@@ -151,7 +166,7 @@ class Pipeline:
                 name = self._files.give_back(path, f"recovered-{path.rpartition('/')[2]}")
                 log.warning("the log does not know %s; it is back in the inbox as %s", path, name)
 
-    def _work(self, journeys: Sequence[Journey], *, refuse: PhotoError | None = None) -> list[Outcome]:
+    def _work(self, journeys: Sequence[Journey], *, refuse: PhotoError | None = None) -> Round:
         """From the work folder to the receipt, for a batch. One that cannot be worked on now does not hold up the others."""
         decided: list[Decided] = []
         missing: list[int] = []
@@ -177,19 +192,18 @@ class Pipeline:
                 about[journey.photo_id] = replace(journey, sha256=one.sha256, camera=one.camera)
                 if one.sha256 is not None and one.decision is not None:
                     on_their_way.add(one.sha256)
-        moves: list[Move] = []
-        if decided:
-            try:
-                self._journeys.record_decisions(decided, missing)
-            except TransientError:
-                self._interrupted(list(about.values()))
-                raise
+        if not decided:
+            return Round(trouble=trouble)
+        try:
+            self._journeys.record_decisions(decided, missing)
             moves = self._mover.carry_out([one.move for one in decided], about)
-            self._survivors.difference_update(move.photo_id for move in moves)
-        if trouble is not None:
-            raise trouble
+        except TransientError as error:
+            self._interrupted(list(about.values()))
+            return Round(trouble=error)
+        self._survivors.difference_update(move.photo_id for move in moves)
         by_id = {one.move.photo_id: one for one in decided}
-        return [_outcome(about[move.photo_id], move, by_id[move.photo_id], words[move.photo_id]) for move in moves]
+        outcomes = [_outcome(about[move.photo_id], move, by_id[move.photo_id], words[move.photo_id]) for move in moves]
+        return Round(outcomes, {}, trouble)
 
     def _interrupted(self, journeys: Sequence[Journey]) -> None:
         """Work stopped, but this process lives: what was begun must not count as if the photo had killed it."""

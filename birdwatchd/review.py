@@ -6,7 +6,7 @@ A request stays open until it is fulfilled, and fulfilling it twice changes noth
 
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class ImportCount:
     done: int = 0
     imported: int = 0
     known: int = 0
-    bad: list[dict[str, str]] | None = None
+    bad: list[dict[str, str]] = field(default_factory=list)
 
 
 class Review:
@@ -195,15 +195,13 @@ class Review:
         photos = list(named_photos(folder))
         if self.examiner is None:
             raise ModelMissing("photos can only be imported when there is a spotter to look at them")
-        count = ImportCount(total=len(photos), bad=[])
+        count = ImportCount(total=len(photos))
         for species, path in photos:
-            yield {**asdict(count), "bad": len(count.bad or [])}
+            yield {**asdict(count), "bad": len(count.bad)}
             try:
                 new = self._bring_in_one(path, species, actor, self.examiner)
             except (PhotoError, UsageError) as error:
-                (count.bad or []).append(
-                    {"file": shelving.printable(str(path)), "what": error.message, "hint": error.hint}
-                )
+                count.bad.append({"file": shelving.printable(str(path)), "what": error.message, "hint": error.hint})
             else:
                 count.imported += new
                 count.known += not new

@@ -28,7 +28,7 @@ from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.watch import Watch
 from birdwatchd.examining import Examiner
-from birdwatchd.pipeline import BATCH_PHOTOS, Outcome, Pipeline
+from birdwatchd.pipeline import BATCH_PHOTOS, Outcome, Pipeline, Round
 from birdwatchd.review import Review, Work
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,9 @@ SLICE_S = 0.5
 
 LAMP_EVERY_S = 5.0
 BACK_OFF_S = 5.0
+REFUSED_S = 60.0
+"""How soon a file whose folder does not let go of it is tried again; or at once when something about it changes."""
+
 Hint = str | None
 
 
@@ -203,11 +206,14 @@ class Worker:
         if settled:
             with self._survived("disk"):
                 try:
-                    outcomes = self.pipeline.take(settled)
+                    done = self.pipeline.take(settled)
                 finally:
                     for path, _ in settled:
                         self._seen_anew(path)
-                self._report(outcomes, now)
+                for path, why in done.refused.items():
+                    self._settling.postpone(path, now + REFUSED_S)
+                    self._trouble("inbox", why)
+                self._report(done, now)
         return bool(due)
 
     def _weighed(self, path: str, now: float) -> Stamp | None:
@@ -278,7 +284,9 @@ class Worker:
             worked = self.fulfil_requests() or worked
             self._light_lamp()
             if self._busy and not worked:
-                self._store.requests.write_status(self._status())  # so that nobody reads of photos that have left long ago
+                self._store.requests.write_status(
+                    self._status()
+                )  # so that nobody reads of photos that have left long ago
         self._busy = worked
         if worked:
             return 0.0
@@ -328,9 +336,10 @@ class Worker:
             "training": None,
         }
 
-    def _report(self, outcomes: Sequence[Outcome], begun: float) -> None:
-        self.tally.add(outcomes, begun, self._clock())
-        for one in outcomes:
+    def _report(self, done: Round, begun: float) -> None:
+        """Say what was done; then, if something hindered it, raise that."""
+        self.tally.add(done.outcomes, begun, self._clock())
+        for one in done.outcomes:
             log.info(
                 "photo=%d state=%s path=%s reason=%s label=%s p=%s birdness=%s ms=%s what=%s",
                 one.photo_id,
@@ -343,6 +352,8 @@ class Worker:
                 "-" if one.took_ms is None else round(one.took_ms),
                 one.what or "-",
             )
+        if done.trouble is not None:
+            raise done.trouble
 
     @contextmanager
     def _survived(self, part: str) -> Iterator[None]:

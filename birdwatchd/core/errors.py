@@ -14,6 +14,7 @@
     │   ├── DiskFull
     │   ├── DiskTrouble
     │   ├── StoreBusy
+    │   ├── NotAllowed
     │   ├── PhotoVanished
     │   └── RootGone
     ├── ModelError          keep the photos where they are, say what to do
@@ -142,6 +143,12 @@ class StoreBusy(TransientError):
     """Another program keeps the log locked."""
 
     default_hint = "close programs that write into birdwatchd.db"
+
+
+class NotAllowed(TransientError):
+    """This one file may not be taken out of its folder; the others can."""
+
+    default_hint = "give birdwatchd's user or group the right to write in its folder: chmod g+w"
 
 
 class PhotoVanished(TransientError):

@@ -192,6 +192,7 @@ def ending(kind: Kind, head: bytes, tail: bytes, size_bytes: int) -> Ending:
     - JPEG: the end marker closes the first picture. Markers inside the header's segments (a thumbnail has its own end
       marker) do not count, and in the picture data itself that marker cannot occur. If the tail is neither picture data
       nor ends in an end marker, it belongs to something appended (the film of a motion photo): UNTOLD.
+    - Nothing at all, or nothing but zeros: INCOMPLETE, whatever it will be.
     - PNG: the IEND chunk with its checksum.
     - WebP, AVI: the length in the header. A WebP whose last 4 KiB are zeros was reserved and not written: so many zeros
       in a row do not come out of its arithmetic coder.
@@ -205,6 +206,8 @@ def ending(kind: Kind, head: bytes, tail: bytes, size_bytes: int) -> Ending:
     Returns:
         UNTOLD for kinds without an end that could be checked, UNKNOWN among them.
     """
+    if not any(head) and not any(tail):
+        return Ending.INCOMPLETE
     match kind:
         case Kind.JPEG:
             return _jpeg_ending(_Sight.of(head, tail, size_bytes))

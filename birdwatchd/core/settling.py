@@ -94,13 +94,17 @@ class Settling:
             del self._files[path]
 
     def due(self, now: float, limit: int) -> list[str]:
-        """Files that deserve a close look now, longest-waiting first, at most `limit`; each is named once."""
+        """Files that deserve a close look now, longest-waiting first, at most `limit`; each is named once.
+
+        One that is neither weighed nor forgotten then, because something broke in between, is named again a moment later.
+        """
         found: list[str] = []
         while self._agenda and self._agenda[0][0] <= now and len(found) < limit:
             at, path = heapq.heappop(self._agenda)
             known = self._files.get(path)
             if known is not None and known.look_at == at:
                 found.append(path)
+                self._put(path, now + RECHECK_S)
         return found
 
     def weigh(self, path: str, look: Look | None, now: float) -> bool:
@@ -126,9 +130,10 @@ class Settling:
         return True
 
     def postpone(self, path: str, until: float) -> None:
-        """Look at a settled file again later: it could not be taken now for a reason that is not its own."""
-        if path in self._files:
-            self._put(path, until)
+        """Look at a settled file again later: it could not be opened or taken."""
+        known = self._files.get(path)
+        if known is not None:
+            self._wait(path, known, until, Waiting.UNREADABLE)
 
     def next_look(self) -> float | None:
         """When `due` will next have something; None when nothing waits."""

@@ -25,6 +25,7 @@ from birdwatchd.core.errors import (
     AlreadyRunning,
     DiskFull,
     DiskTrouble,
+    NotAllowed,
     PhotoVanished,
     RootGone,
     RootUnsuitable,
@@ -39,6 +40,9 @@ HEAD_BYTES = TAIL_BYTES
 COPY_CHUNK_BYTES = 1 << 20
 FOLDER_MODE = 0o2775
 """Members of the folder's group may drop and move photos; new files keep that group."""
+
+GROUP_MAY_WORK = 0o2070
+"""The part of it that matters. Where it is inherited nothing is changed: a sandbox may forbid to set it (RestrictSUIDSGID)."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "ncpfs", "virtiofs"}
@@ -78,7 +82,9 @@ def file_system_of(path: str, mount_table: str) -> str:
         fields, _, rest = line.partition(" - ")
         if not rest:
             continue
-        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4])  # \040 is a blank in a name
+        point = re.sub(
+            r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4]
+        )  # \040 is a blank in a name
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, rest.split(" ")[0]
@@ -379,6 +385,7 @@ class Files:
 
         Raises:
             PhotoVanished: it is gone or not what it was; the inbox is as it was.
+            NotAllowed: its folder does not let go of it.
         """
         source, target = self.path(shelving.INBOX) / inbox_path, self.path(work_path)
         name = shelving.printable(inbox_path)
@@ -386,12 +393,11 @@ class Files:
             if stamp_of(source.lstat()) != stamp:
                 raise PhotoVanished(f"{name} changed while it was about to be taken")
             try:
-                _rename_noreplace(source, target)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                _claim_across(source, stamp, target)
-                return
+                if not _renamed(source, target):
+                    _claim_across(source, stamp, target)
+                    return
+            except PermissionError as error:
+                raise NotAllowed(f"{name} may not be taken: {error.strerror}") from error
             moved = stamp_of(target.lstat())
             if (moved.inode, moved.size_bytes, moved.mtime_ns) != (stamp.inode, stamp.size_bytes, stamp.mtime_ns):
                 self.give_back(work_path, inbox_path)
@@ -485,7 +491,8 @@ class Files:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        folder.chmod(FOLDER_MODE)
+        if folder.stat().st_mode & GROUP_MAY_WORK != GROUP_MAY_WORK:
+            folder.chmod(FOLDER_MODE)
         _fsync(folder.parent)
 
     def sync(self, files: Iterable[str]) -> None:
@@ -578,19 +585,26 @@ def _hash_of(path: Path) -> str:
 
 def _rename_or_copy(source: Path, target: Path) -> None:
     """Back into an inbox that may lie on another file system."""
+    if _renamed(source, target):
+        _fsync(target.parent)
+        return
+    part = target.with_name(f".{_cut(target.name)}.part")  # hidden, so that no sweep takes half a photo
+    with _no_part_left(part):
+        _copy(source, part)
+        _rename_noreplace(part, target)
+    _fsync(target.parent)
+    source.unlink()
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    """Rename without overwriting; False when the two lie on different file systems."""
     try:
         _rename_noreplace(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        part = target.with_name(f".{_cut(target.name)}.part")  # hidden, so that no sweep takes half a photo
-        with _no_part_left(part):
-            _copy(source, part)
-            _rename_noreplace(part, target)
-        _fsync(target.parent)
-        source.unlink()
-        return
-    _fsync(target.parent)
+        return False
+    return True
 
 
 def _claim_across(source: Path, stamp: Stamp, target: Path) -> None:
@@ -601,8 +615,8 @@ def _claim_across(source: Path, stamp: Stamp, target: Path) -> None:
             part.unlink()
             raise PhotoVanished(f"{shelving.printable(source.name)} changed while it was copied")
         _rename_noreplace(part, target)
-    _fsync(target.parent)
     try:
+        _fsync(target.parent)
         source.unlink(missing_ok=True)
     except OSError:
         target.unlink()

@@ -53,7 +53,9 @@ def told_of_all(file: bytes) -> Ending:
 
 def cuts(file: bytes) -> list[int]:
     """Every place near both ends of a file, and many between."""
-    return sorted({*range(4, 700), *np.linspace(700, len(file) - 40, 300, dtype=int), *range(len(file) - 40, len(file))})
+    return sorted(
+        {*range(4, 700), *np.linspace(700, len(file) - 40, 300, dtype=int), *range(len(file) - 40, len(file))}
+    )
 
 
 def test_the_examples_are_on_both_sides_of_the_tail() -> None:
@@ -189,7 +191,9 @@ def test_a_container_of_boxes_is_complete_when_they_add_up() -> None:
     assert told(HEIC) is Ending.COMPLETE
     assert told(HEIC[:-1]) is Ending.INCOMPLETE
     assert told(HEIC[:60_000] + bytes(len(HEIC) - 60_000)) is Ending.COMPLETE  # known: only lengths
-    assert told(HEIC, head_bytes=SNIFF_BYTES) is Ending.UNTOLD  # the second box begins within 64 bytes, the third does not
+    assert (
+        told(HEIC, head_bytes=SNIFF_BYTES) is Ending.UNTOLD
+    )  # the second box begins within 64 bytes, the third does not
     assert told(HEIC[:30]) is Ending.INCOMPLETE
     assert told(HEIC[:28] + bytes(500)) is Ending.INCOMPLETE
 

@@ -118,7 +118,7 @@ def expected_places(root: Path) -> list[str]:
 
 
 def fates() -> Iterator[tuple[int, When]]:
-    return ((n, when) for n in itertools.count(1) for when in ("before", "after"))  # type: ignore[misc]
+    return ((n, when) for n in itertools.count(1) for when in ("before", "after"))
 
 
 def _life(files: Files, pipeline: Pipeline, _: Review) -> None:
@@ -196,7 +196,7 @@ def test_recovering_twice_changes_nothing(root: Path, monkeypatch: pytest.Monkey
     recover_fully(root)
     before = books.files_in(root, *books.RESTING), rows_of(root)
     with daemon(root) as (_, pipeline, _):
-        assert pipeline.resume() == []
+        assert pipeline.resume().outcomes == []
     assert (books.files_in(root, *books.RESTING), rows_of(root)) == before
     books.check(root, dropped)
 

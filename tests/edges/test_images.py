@@ -84,7 +84,9 @@ def test_a_photo_decoded_scaled_looks_like_the_whole_one(make: Callable[..., byt
 
 @pytest.mark.parametrize("size", [(4000, 700), (700, 4000), (1800, 1350), (640, 448), (100, 90), (32, 4000)])
 @pytest.mark.parametrize("make", [jpeg, png])
-def test_no_more_is_thrown_away_than_view_and_thumbnail_can_spare(make: Callable[..., bytes], size: tuple[int, int]) -> None:
+def test_no_more_is_thrown_away_than_view_and_thumbnail_can_spare(
+    make: Callable[..., bytes], size: tuple[int, int]
+) -> None:
     picture = decode(make(width=size[0], height=size[1]), ALL, view_px=224, thumbnail_px=320)
     kept = picture._image.size
     assert min(kept) >= min(*size, 224)
