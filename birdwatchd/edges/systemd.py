@@ -39,8 +39,8 @@ class Notifier:
         if not self._address:
             return
         address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as lamp:
-            try:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as lamp:
                 lamp.sendto(text.encode(), address)
-            except OSError:  # a manager that went away must not stop the daemon; it has nobody to tell
-                return
+        except OSError:  # a manager that went away must not stop the daemon; it has nobody to tell
+            return

@@ -4,6 +4,7 @@ watchdog calls back in its own thread. A handler that raises would end that thre
 so it only passes the path on, to something that never blocks.
 """
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
+from watchdog.utils import BaseThread
 
 HEARD = [FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
 """Reading a photo makes opened and closed events too; listening to those would feed the daemon its own tail."""
@@ -57,19 +59,26 @@ class Watch:
         self._poll = poll
         self._observer: BaseObserver | None = None
         self._inode = 0
+        self._threads: list[threading.Thread] = []
         self.problem: str | None = "not started"
 
     def start(self) -> None:
         """Begin to watch; a kernel that cannot (no watches left) is a `problem`, not an error: the sweep still finds everything."""
-        observer: BaseObserver = PollingObserver(timeout=POLL_S) if self._poll else Observer()
+        before = threading.enumerate()
+        observer: BaseObserver | None = None
         try:
+            observer = PollingObserver(timeout=POLL_S) if self._poll else Observer()
             observer.schedule(_Handler(self._inbox, self._put), str(self._inbox), recursive=True, event_filter=HEARD)
             observer.start()
             self._inode = self._inbox.stat().st_ino
         except OSError as error:
             self.problem = f"new files are found only by the sweep: {error.strerror or error}"
-            self._end(observer)
+            if observer is not None:
+                self._end(observer)
             return
+        self._threads = [
+            thread for thread in threading.enumerate() if isinstance(thread, BaseThread) and thread not in before
+        ]
         self._observer = observer
         self.problem = None
 
@@ -96,18 +105,15 @@ class Watch:
         return "polling" if self._poll else "events"
 
     def _is_well(self, observer: BaseObserver) -> bool:
-        """The observer's own `is_alive` says nothing of the emitters that do the watching (measured: watchdog 7.1.0)."""
-        emitters = observer.emitters
+        """The observer's own `is_alive` says nothing of the threads that do the watching (measured: watchdog 7.1.0)."""
         try:
             same_folder = self._inbox.stat().st_ino == self._inode
         except OSError:
             return False
-        return (
-            same_folder and observer.is_alive() and bool(emitters) and all(emitter.is_alive() for emitter in emitters)
-        )
+        return same_folder and bool(observer.emitters) and all(thread.is_alive() for thread in self._threads)
 
     @staticmethod
     def _end(observer: BaseObserver) -> None:
+        observer.stop()  # also when it is not alive: it owns threads that may be
         if observer.is_alive():
-            observer.stop()
             observer.join(STOP_WITHIN_S)

@@ -66,6 +66,7 @@ class Connection:
             DamagedDatabase: it cannot be read.
         """
         with translated(path):
+            _make_file(path)
             plain = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
             try:
                 db = Database(plain, execute_plugins=False)
@@ -94,6 +95,8 @@ class Connection:
             try:
                 db = Database(plain, execute_plugins=False)
                 _refuse_newer(db, path)
+                if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+                    raise ConfigError(f"the log at {path} is not set up yet, or older", hint="run `birdwatchd init`")
             except BaseException:
                 plain.close()
                 raise
@@ -153,12 +156,25 @@ class Connection:
 
     def problems(self) -> list[str]:
         """What SQLite's own checks find wrong; empty when all is well. Reads the whole file."""
-        with translated(self.path):
-            found = [row[0] for row in self._db.execute("PRAGMA integrity_check(5)").fetchall() if row[0] != "ok"]
-            found += [
-                f"row {row[1]} of {row[0]} points nowhere" for row in self._db.execute("PRAGMA foreign_key_check")
+        try:
+            found = [row["integrity_check"] for row in self.rows("PRAGMA integrity_check(5)")]
+            if found != ["ok"]:
+                return found
+            return [
+                f"row {row['rowid']} of {row['table']} points nowhere" for row in self.rows("PRAGMA foreign_key_check")
             ]
-        return found
+        except DamagedDatabase as error:  # so damaged that it cannot even be checked
+            return [error.message]
+
+
+def _make_file(path: Path) -> None:
+    """SQLite makes its files 0644 whatever the umask says; members of the bird folder's group must be able to leave requests."""
+    try:
+        path.touch(mode=0o666, exist_ok=True)
+    except OSError as error:
+        raise DiskTrouble(
+            f"cannot use {path}: {error.strerror}", hint="check that its folder is writable for this user"
+        ) from error
 
 
 def _refuse_newer(db: Database, path: Path) -> None:

@@ -133,7 +133,7 @@ class Journeys:
                     "UPDATE journeys SET target = ?, outcome = ?, reason = ?, advice = ? WHERE photo_id = ?",
                     (one.move.target, one.move.outcome, one.move.reason, _advice_text(one.move.advice), photo_id),
                 )
-                if one.spotting is not None:
+                if one.spotting is not None and one.spotting.is_number:
                     self._keep_embedding(photo_id, one.spotting)
                 if one.spotting is not None and one.decision is not None:
                     self._keep_prediction(photo_id, one.spotting, one.decision, one)
@@ -172,16 +172,22 @@ class Journeys:
         return photo_id
 
     def record_relocation(self, move: Move, said: Said | None) -> None:
-        """Plan to move a photo that rests, with the human word that asks for it, if one does."""
+        """Plan to move a photo that rests, with the human word that asks for it, if one does.
+
+        A plan that could not be carried out yet is replaced; a word that was written with it is not written twice.
+        """
         with self._db.writing():
             state = State(self._db.value("SELECT state FROM photos WHERE id = ?", (move.photo_id,)))
             if not may_become(state, move.outcome):
                 raise ValueError(f"photo {move.photo_id} is {state}; it cannot become {move.outcome}")
+            again = self._db.value("SELECT photo_id FROM journeys WHERE photo_id = ?", (move.photo_id,))
             self._db.execute(
-                "INSERT INTO journeys (photo_id, source, target, outcome, reason) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO journeys (photo_id, source, target, outcome, reason) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (photo_id) DO UPDATE SET source = excluded.source, target = excluded.target,"
+                " outcome = excluded.outcome, reason = excluded.reason",
                 (move.photo_id, move.source, move.target, move.outcome, move.reason),
             )
-            if said is not None:
+            if said is not None and (again is None or self._latest_label(move.photo_id) != said.label):
                 self._add_label(move.photo_id, said)
 
     def record_label(self, photo_id: int, said: Said) -> None:
@@ -281,11 +287,14 @@ class Journeys:
         )
 
     def _add_label(self, photo_id: int, said: Said) -> None:
-        previous = self._db.value("SELECT label FROM labels WHERE photo_id = ? ORDER BY id DESC LIMIT 1", (photo_id,))
         self._db.execute(
             "INSERT INTO labels (photo_id, label, previous, source, actor, labelled_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (photo_id, said.label, previous, said.source, said.actor, said.at),
+            (photo_id, said.label, self._latest_label(photo_id), said.source, said.actor, said.at),
         )
+
+    def _latest_label(self, photo_id: int) -> str | None:
+        label = self._db.value("SELECT label FROM labels WHERE photo_id = ? ORDER BY id DESC LIMIT 1", (photo_id,))
+        return None if label is None else str(label)
 
 
 _JOURNEYS = (

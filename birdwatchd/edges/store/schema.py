@@ -214,7 +214,7 @@ SELECT
     camera,
     species,
     count(*) AS photos,
-    sum(captured_at IS NULL OR before IS NULL OR (julianday(captured_at) - julianday(before)) * 86400 > 300) AS visits
+    sum(captured_at IS NULL OR before IS NULL OR round((julianday(captured_at) - julianday(before)) * 86400) > 300) AS visits
 FROM timed
 GROUP BY day, camera, species;
 
