@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from birdwatchd import __version__
@@ -49,18 +48,13 @@ def run_command(words: list[str]) -> int:
         if error.hint:
             tell(f"  hint: {error.hint}")
         return error.exit_code
-    except click.exceptions.UsageError as error:
+    except typer.TyperException as error:  # words that are no command, option or value
         tell(f"birdwatchd: {error.format_message()}")
-        tell(f"  hint: see `{error.ctx.command_path if error.ctx else 'birdwatchd'} --help`")
+        tell("  hint: see `birdwatchd --help`, and `birdwatchd COMMAND --help`")
         return 2
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         tell("birdwatchd: stopped; nothing is lost")
         return 130
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # whoever read us has seen enough: `birdwatchd log | head`
-        return 0
     return code if isinstance(code, int) else 0
 
 

@@ -66,8 +66,11 @@ def _announce(line: str) -> None:
 
 
 def _log_to_stderr() -> None:
-    under_systemd = "JOURNAL_STREAM" in os.environ  # the journal has its own clock
-    form = "%(levelname)s %(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s"
+    under_systemd = "JOURNAL_STREAM" in os.environ  # the journal has its own clock, and takes a level as <4>
+    if under_systemd:
+        for level, priority in ((logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3)):
+            logging.addLevelName(level, f"<{priority}>")
+    form = "%(levelname)s%(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s"
     logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr, force=True)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
 

@@ -1,0 +1,226 @@
+"""The commands as a person meets them: what they say when something is wrong, and that nothing is lost by it."""
+
+import json
+import os
+import pty
+import shutil
+import sqlite3
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests import books
+from tests.pictures import jpeg
+from tests.service.running import COMMAND, birdwatchd
+
+
+def told(done: "subprocess.CompletedProcess[str]", code: int, *words: str) -> None:
+    """It failed as promised: this exit code, these words, a hint, no traceback."""
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    assert "hint:" in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+def test_every_unknown_key_is_told_with_the_nearest_one(seeing_root: Path) -> None:
+    (seeing_root / "config.toml").write_text("[inbox]\nsettle = 3\nsweep_s = -1\n[imagse]\n")
+    done = birdwatchd("run", root=seeing_root)
+    told(done, 2, "settle_s", "sweep_s", "images")
+
+
+def test_a_missing_bird_folder_is_never_made_by_run(tmp_path: Path) -> None:
+    told(birdwatchd("run", root=tmp_path / "unmounted"), 2, "there is no bird folder", "birdwatchd init")
+    assert not (tmp_path / "unmounted").exists()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv to become another user with")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_a_folder_that_is_not_writable_is_named(seeing_root: Path) -> None:
+    for path in [seeing_root, *seeing_root.parents][:4]:
+        path.chmod(0o755)
+    (seeing_root / "library").chmod(0o555)
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *COMMAND, "run", "--root", str(seeing_root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+    )
+    if "No module named" in done.stderr or "ermission denied: '/" in done.stderr or "can't open file" in done.stderr:
+        pytest.skip(f"the program itself is not readable for another user here: {done.stderr.strip()[-120:]}")
+    told(done, 2, "not writable")
+
+
+def test_a_newer_database_is_refused_and_left_alone(seeing_root: Path) -> None:
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    with sqlite3.connect(seeing_root / "birdwatchd.db") as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    (seeing_root / "inbox" / "a.jpg").write_bytes(jpeg())
+    for command in ("run", "scan", "log"):
+        told(birdwatchd(command, root=seeing_root), 2, "newer birdwatchd")
+    assert (seeing_root / "inbox" / "a.jpg").read_bytes() == jpeg()
+
+
+def test_a_damaged_database_is_refused_and_left_alone(seeing_root: Path) -> None:
+    (seeing_root / "birdwatchd.db").write_bytes(b"this is no database, but it may once have been one" * 100)
+    told(birdwatchd("run", root=seeing_root), 2, "damaged")
+    assert b"may once have been" in (seeing_root / "birdwatchd.db").read_bytes()
+
+
+def test_strange_names_are_filed_and_shown_harmlessly(seeing_root: Path) -> None:
+    names = [
+        b"x" * 251 + b".jpg",
+        b"two\nlines.jpg",
+        b"\xff\xfe not utf8 \xe9.jpg",
+        b"-rf.jpg",
+        b"\x1b[31mred.jpg",
+        "left\u202egpj.exe.jpg".encode(),
+        b"<img onerror=alert(1)>.jpg",
+        b"100%n.jpg",
+        "fink\u0308.jpg".encode(),
+        b"no suffix",
+        "vögel.JPG".encode(),
+    ]
+    inbox = os.fsencode(seeing_root / "inbox")
+    for number, name in enumerate(names):
+        with open(os.path.join(inbox, name), "wb") as file:  # noqa: PTH118, PTH123  # bytes paths
+            file.write(jpeg(seed=number))
+    done = json.loads(birdwatchd("scan", "--json", root=seeing_root).stdout)
+    assert done["photos"] == len(names)
+    books.check(seeing_root, Counter(books.content(jpeg(seed=number)) for number in range(len(names))))
+    listed = birdwatchd("log", root=seeing_root).stdout
+    assert "\x1b" not in listed
+    assert "\u202e" not in listed
+    assert len(listed.splitlines()) == len(names) + 1
+    rows = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
+    assert "two\\nlines.jpg" in {row["original_name"] for row in rows}
+    assert all(len(os.fsencode(Path(row["path"]).name)) <= 240 for row in rows)
+    for row in rows:
+        assert birdwatchd("explain", seeing_root / row["path"], root=seeing_root).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["explain", "999"], 1, "there is no photo 999"),
+        (["explain", "no-such-file.jpg"], 1, "neither a file nor the number"),
+        (["label", "999", "robin"], 1, "there is no photo 999"),
+        (["label", "1", "rob/in"], 1, "cannot be the name of a species"),
+        (["label", "1"], 2, "Missing argument"),
+        (["undo", "--since", "yesterday"], 1, "is no time"),
+        (["undo"], 2, "Missing option"),
+        (["import", "nowhere"], 1, "is no folder"),
+        (["log", "--state", "flying"], 1, "no photo is ever"),
+        (["fly"], 2, "No such command"),
+        (["classify", "nowhere.jpg"], 1, "not there"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_a_hint(seeing_root: Path, words: list[str], code: int, said: str) -> None:
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    done = birdwatchd(*words, root=seeing_root) if words[0] != "fly" else _bare(words)
+    assert done.returncode == code, done
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def _bare(words: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
+
+
+def test_an_import_folder_without_species_folders_is_refused(seeing_root: Path, tmp_path: Path) -> None:
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "a.jpg").write_bytes(jpeg())
+    told(birdwatchd("import", tmp_path / "flat", root=seeing_root), 1, "no species folders")
+
+
+def test_undo_takes_back_what_the_machine_did_and_no_human_word(seeing_root: Path, real_photos: Path) -> None:
+    scenes = sorted((real_photos / "scenes" / "no-bird").glob("*"))[:6]
+    for photo in scenes:
+        shutil.copy(photo, seeing_root / "inbox")
+    assert birdwatchd("scan", root=seeing_root).returncode == 0
+    (first, *_) = json.loads(birdwatchd("log", "--state", "empty", "--json", root=seeing_root).stdout)
+    named = json.loads(birdwatchd("label", str(first["id"]), "empty", "--json", root=seeing_root).stdout)
+    assert named["path"].startswith("empty/")
+    undone = json.loads(birdwatchd("undo", "--since", "1h", "--json", root=seeing_root).stdout)["undone"]
+    assert {one["from"].split("/")[0] for one in undone} == {"empty"}
+    assert named["path"] not in {one["from"] for one in undone}
+    assert all(one["to"].startswith("review/") for one in undone)
+    rows = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
+    assert {row["reason"] for row in rows if row["id"] != first["id"]} == {"undone"}
+    books.check(seeing_root, Counter(books.content(photo.read_bytes()) for photo in scenes))
+    assert json.loads(birdwatchd("undo", "--since", "1h", "--json", root=seeing_root).stdout)["undone"] == []
+
+
+def test_every_listing_answers_in_json(seeing_root: Path) -> None:
+    assert json.loads(birdwatchd("init", "--json", root=seeing_root).stdout)["root"] == str(seeing_root)
+    (seeing_root / "inbox" / "a.jpg").write_bytes(jpeg())
+    assert json.loads(birdwatchd("scan", "--json", root=seeing_root).stdout)["photos"] == 1
+    for words in (["log"], ["stats"], ["explain", "1"], ["doctor"], ["classify", str(seeing_root / "config.toml")]):
+        done = birdwatchd(*words, "--json", root=seeing_root)
+        assert done.returncode == 0, done
+        json.loads(done.stdout)
+
+
+def test_nothing_but_progress_is_written_for_people_and_only_to_a_terminal(seeing_root: Path) -> None:
+    for number in range(20):
+        (seeing_root / "inbox" / f"{number}.jpg").write_bytes(jpeg(seed=number))
+    quiet = birdwatchd("scan", root=seeing_root)
+    assert quiet.stderr == ""
+    for number in range(20, 40):
+        (seeing_root / "inbox" / f"{number}.jpg").write_bytes(jpeg(seed=number))
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        done = subprocess.run(
+            [*COMMAND, "scan", "--root", str(seeing_root)], stderr=theirs, stdout=subprocess.PIPE, check=True
+        )
+        os.close(theirs)
+        shown = screen.read(65536)
+    assert b"photos" in shown
+    assert b"20 photos" in done.stdout
+
+
+def test_a_closed_pipe_makes_no_noise(seeing_root: Path) -> None:
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    line = f"{' '.join(COMMAND)} stats --root '{seeing_root}' | true"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_the_same_photo_dropped_after_its_owner_deleted_it_is_judged_again(seeing_root: Path) -> None:
+    for _ in range(2):
+        (seeing_root / "inbox" / "a.jpg").write_bytes(jpeg())
+        assert birdwatchd("scan", root=seeing_root).returncode == 0
+        (row, *_) = json.loads(birdwatchd("log", "--json", "-n", "1", root=seeing_root).stdout)
+        assert row["state"] in ("review", "empty")
+        (seeing_root / row["path"]).unlink()
+    rows = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
+    assert [row["state"] for row in rows][1] == "missing"
+
+
+def test_a_photo_that_killed_the_daemon_twice_is_set_aside_unopened(seeing_root: Path) -> None:
+    """Without a way to make Pillow crash, the attempts are counted up by hand, as two deaths would have."""
+    (seeing_root / "inbox" / "poison.jpg").write_bytes(jpeg(seed=1))
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    from birdwatchd.core.journey import Claim
+    from birdwatchd.edges.files import Files
+    from birdwatchd.edges.store import Store, work_path
+
+    files = Files(seeing_root)
+    with Store.open(seeing_root / "birdwatchd.db") as store:
+        stamp = files.inbox_stamp("poison.jpg")
+        assert stamp is not None
+        (photo_id,) = store.journeys.record_claims([Claim("poison.jpg", stamp, None, "2026-01-01T00:00:00.000Z")])
+        files.claim("poison.jpg", stamp, work_path(photo_id))
+        store.journeys.count_attempt(photo_id)
+    assert birdwatchd("scan", root=seeing_root).returncode == 0
+    (row,) = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
+    assert (row["state"], row["reason"]) == ("quarantined", "crashed")
+    note = json.loads((seeing_root / f"{row['path']}.json").read_text())
+    assert "twice" in note["what_was_wrong"]
+    books.check(seeing_root, Counter([books.content(jpeg(seed=1))]))

@@ -1,0 +1,103 @@
+"""The service as systemd reads it: the unit is valid and closed, its folders are what people need, its command line works."""
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
+UNIT = SYSTEMD / "birdwatchd.service"
+ROOT = "/var/lib/birdwatchd"
+PROGRAM = "/opt/birdwatchd/venv/bin/birdwatchd"
+OPEN_TO_GROUP = ("", "inbox", "library", "review", "empty", "quarantine", "duplicates", "reports")
+
+
+def _tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed; this gate has not been passed here")
+    return found
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _values(key: str) -> list[str]:
+    return [line.removeprefix(f"{key}=") for line in UNIT.read_text().splitlines() if line.startswith(f"{key}=")]
+
+
+def _here(command: str, root: Path) -> list[str]:
+    """A command of the unit, with this checkout in place of the installed program."""
+    program, *words = [word.replace(ROOT, str(root)) for word in shlex.split(command.removeprefix("-"))]
+    return [sys.executable, "-m", "birdwatchd", *words] if program == PROGRAM else [program, *words]
+
+
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))  # verify wants the program to be there
+    done = _run(_tool("systemd-analyze"), "verify", "--man=no", str(unit))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_is_closed() -> None:
+    done = _run(_tool("systemd-analyze"), "security", "--offline=true", "--threshold=10", "--no-pager", str(UNIT))
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_the_user_and_the_group_are_made(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    done = _run(_tool("systemd-sysusers"), "--dry-run", f"--root={tmp_path}", str(SYSTEMD / "birdwatchd.sysusers.conf"))
+    assert done.returncode == 0, done.stderr
+    assert "user 'birdwatchd'" in done.stderr
+    assert _values("User") == _values("Group") == ["birdwatchd"]
+
+
+def test_the_folders_are_open_to_the_group_whatever_the_umask(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give folders to another user")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:\nbirdwatchd:x:4711:4711::/:\n")
+    (tmp_path / "etc" / "group").write_text("root:x:0:\nbirdwatchd:x:4711:\n")
+    done = _run(_tool("systemd-tmpfiles"), f"--root={tmp_path}", "--create", str(SYSTEMD / "birdwatchd.tmpfiles.conf"))
+    assert (done.returncode, done.stderr) == (0, "")
+    root = tmp_path / ROOT.lstrip("/")
+    for folder in OPEN_TO_GROUP:
+        found = (root / folder).stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o2775, 4711, 4711), folder
+    if "system.posix_acl_default" not in os.listxattr(root / "inbox"):
+        pytest.skip("this file system keeps no access lists; new folders follow the umask of who makes them")
+    before = os.umask(0o077)
+    try:
+        (root / "inbox" / "feeder").mkdir()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((root / "inbox" / "feeder").stat().st_mode) == 0o2775
+
+
+def test_its_commands_make_the_folder_and_get_ready_and_stop(tmp_path: Path) -> None:
+    root = tmp_path / "birds"
+    lamp = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    lamp.bind(str(tmp_path / "lamp"))
+    lamp.settimeout(60)
+    for command in _values("ExecStartPre"):
+        done = _run(*_here(command, root))
+        assert done.returncode == 0, done.stderr
+    [command] = _values("ExecStart")
+    environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "lamp")}
+    with lamp, subprocess.Popen(_here(command, root), env=environment, stdout=subprocess.DEVNULL) as daemon:
+        try:
+            while b"READY=1" not in lamp.recv(4096):
+                assert daemon.poll() is None
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(timeout=float(_values("TimeoutStopSec")[0])) == 0
+        finally:
+            daemon.kill()
+    assert stat.S_IMODE((root / "birdwatchd.db").stat().st_mode) == 0o660
