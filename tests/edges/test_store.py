@@ -169,7 +169,7 @@ def test_opening_it_again_changes_nothing(path: Path) -> None:
 def test_a_log_of_a_newer_birdwatchd_is_refused_and_left_as_it_is(path: Path) -> None:
     Store.open(path).close()
     with sqlite3.connect(path) as plain:
-        plain.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION + 1}")
+        plain.execute(f"PRAGMA user_version = {connection.SCHEMA_VERSION + 1}")
     plain.close()
     before = path.read_bytes()
     for open_it in (Store.open, Store.read_only):
@@ -248,7 +248,7 @@ def _with_broken_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Migrations("birdwatchd")
     broken(name="0001_first")(schema._first)
     broken(name="0002_broken")(_broken)
-    monkeypatch.setattr(connection, "migrations", broken)
+    monkeypatch.setattr(schema, "migrations", broken)
     monkeypatch.setattr(connection, "SCHEMA_VERSION", 2)
 
 
@@ -279,12 +279,12 @@ def test_a_process_killed_in_a_migration_leaves_nothing_of_it(path: Path) -> Non
     kill = """
 import os, signal, sys
 from pathlib import Path
-from birdwatchd.edges.store import Store, connection
-real = connection.migrations.apply
+from birdwatchd.edges.store import Store, schema
+real = schema.migrations.apply
 def killed_after(db):
     real(db)
     os.kill(os.getpid(), signal.SIGKILL)
-connection.migrations.apply = killed_after
+schema.migrations.apply = killed_after
 Store.open(Path(sys.argv[1]))
 """
     child = subprocess.run([sys.executable, "-c", kill, str(path)], check=False)

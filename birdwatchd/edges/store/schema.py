@@ -4,6 +4,7 @@ The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests
 people who query them. `journeys` and `embeddings` are birdwatchd's own.
 """
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,10 +27,12 @@ def _without_pandas() -> Iterator[None]:
 with _without_pandas():
     from sqlite_utils import Database, Migrations
 
-SCHEMA_VERSION = 1
-"""Kept in `PRAGMA user_version`; one more with every migration, so that an older program refuses a newer log."""
-
 migrations = Migrations("birdwatchd")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the migrations that this log has not had yet, inside the caller's transaction."""
+    migrations.apply(Database(connection, execute_plugins=False))
 
 
 @migrations(name="0001_first")
@@ -233,5 +236,3 @@ LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
 WHERE photos.state = 'review'
     AND NOT EXISTS (SELECT 1 FROM current_labels WHERE current_labels.photo_id = photos.id);
 """
-
-__all__ = ["SCHEMA_VERSION", "Database", "migrations"]
