@@ -7,7 +7,7 @@ ROOT ?= $(HOME)/birdwatch
 UV = .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-base test-train lint format lock bench clean
+.PHONY: help run test test-base test-train lint format lock config bench clean
 
 help:
 	@echo "make run     start birdwatchd: drop photos into $(ROOT)/inbox"
@@ -24,9 +24,9 @@ test: lint test-base test-train
 test-base: .venv/ready-dev
 	.venv/bin/pytest
 
-# With the extra `train`: the tests that need torch, and the start-up of the full install.
+# With the extra `train`: the tests that need torch, and that the daemon does not touch it even where it is installed.
 test-train: .venv-train/ready
-	.venv-train/bin/pytest -m train
+	.venv-train/bin/pytest tests/training tests/test_architecture.py
 
 lint: .venv/ready-dev
 	.venv/bin/ruff check .
@@ -37,6 +37,10 @@ lint: .venv/ready-dev
 format: .venv/ready-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# config.toml is generated from the schema, so that the two cannot differ.
+config: .venv/ready
+	.venv/bin/python -c 'from birdwatchd.core.configuring import as_toml; print(as_toml(), end="")' > config.toml
 
 bench: .venv/ready-dev
 	.venv/bin/python -m benchmarks

@@ -67,7 +67,9 @@ class Daemon:
 
 
 @contextmanager
-def daemon(root: Path, *words: str, settle_s: float = 0.2) -> Iterator[Daemon]:
+def daemon(
+    root: Path, *words: str, settle_s: float = 0.2, environment: dict[str, str] | None = None
+) -> Iterator[Daemon]:
     """A daemon that has said that it is ready; it is gone at the end, however it went."""
     out, err, address = root.parent / "daemon.out", root.parent / "daemon.err", str(root.parent / "lamp")
     Path(address).unlink(missing_ok=True)
@@ -83,7 +85,8 @@ def daemon(root: Path, *words: str, settle_s: float = 0.2) -> Iterator[Daemon]:
             stdout=out_file,
             stderr=err_file,
             env=os.environ
-            | {"NOTIFY_SOCKET": address, "BIRDWATCHD_INBOX__SETTLE_S": str(settle_s), "BIRDWATCHD_INBOX__SWEEP_S": "1"},
+            | {"NOTIFY_SOCKET": address, "BIRDWATCHD_INBOX__SETTLE_S": str(settle_s), "BIRDWATCHD_INBOX__SWEEP_S": "1"}
+            | (environment or {}),
         )
         one = Daemon(process, lamp, out, err)
         try:
