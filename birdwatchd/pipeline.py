@@ -180,8 +180,7 @@ class Pipeline:
                 one, gone, what = self._decide(journey, refuse, on_their_way, reserved)
             except PhotoVanished as error:
                 log.info("given back to the inbox: %s", error.message)
-                self._files.give_back(journey.source, journey.inbox_path)
-                self._journeys.withdraw_claims([journey.photo_id])
+                trouble = self._give_back(journey) or trouble
             except (TransientError, ModelError) as error:
                 trouble = error
                 self._interrupted([journey])
@@ -204,6 +203,16 @@ class Pipeline:
         by_id = {one.move.photo_id: one for one in decided}
         outcomes = [_outcome(about[move.photo_id], move, by_id[move.photo_id], words[move.photo_id]) for move in moves]
         return Round(outcomes, {}, trouble)
+
+    def _give_back(self, journey: Journey) -> TransientError | None:
+        """Into the inbox again, as if it had never been claimed; what hindered that, if anything did."""
+        try:
+            self._files.give_back(journey.source, journey.inbox_path)
+            self._journeys.withdraw_claims([journey.photo_id])
+        except TransientError as error:
+            self._interrupted([journey])
+            return error
+        return None
 
     def _interrupted(self, journeys: Sequence[Journey]) -> None:
         """Work stopped, but this process lives: what was begun must not count as if the photo had killed it."""

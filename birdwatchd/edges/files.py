@@ -455,6 +455,8 @@ class Files:
         for shelf in (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY):
             for path in self.path(shelf).rglob(f"*{mark}*"):
                 relative = path.relative_to(self.root).as_posix()
+                if not relative.isprintable():
+                    continue  # a folder whose name the log cannot hold
                 if self.exists(relative) and self.sha256_of(relative) == sha256:
                     return relative
         return None

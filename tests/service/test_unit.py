@@ -87,12 +87,18 @@ def test_its_commands_make_the_folder_and_get_ready_and_stop(tmp_path: Path) -> 
     lamp = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     lamp.bind(str(tmp_path / "lamp"))
     lamp.settimeout(60)
+    umask = int(_values("UMask")[0], 8)
     for command in _values("ExecStartPre"):
-        done = _run(*_here(command, root))
+        done = subprocess.run(
+            _here(command, root), capture_output=True, text=True, timeout=60, umask=umask, check=False
+        )
         assert done.returncode == 0, done.stderr
     [command] = _values("ExecStart")
     environment = os.environ | {"NOTIFY_SOCKET": str(tmp_path / "lamp")}
-    with lamp, subprocess.Popen(_here(command, root), env=environment, stdout=subprocess.DEVNULL) as daemon:
+    with (
+        lamp,
+        subprocess.Popen(_here(command, root), env=environment, umask=umask, stdout=subprocess.DEVNULL) as daemon,
+    ):
         try:
             while b"READY=1" not in lamp.recv(4096):
                 assert daemon.poll() is None
