@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError
+from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase
+from birdwatchd.core.photo import State
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
+from birdwatchd.edges.systemd import unit_state
 from birdwatchd.edges.vision import Spotter
+from birdwatchd.mover import LOST
 
 LOW_DISK_BYTES = 1 << 30
+FEW = 10
+"""So many photos a person may well have moved or deleted; if most of many are gone, something is wrong."""
+
 STALE_STATUS_S = 3
 """A running daemon writes its status every sweep; after this many missed sweeps it counts as hanging."""
 
@@ -40,7 +46,7 @@ def examine(
         age_s: seconds since a moment given as ISO-8601 UTC.
     """
     try:
-        files.check()
+        files.check(mend=False)
     except BirdwatchdError as error:
         yield _bad("bird folder", error)
         return
@@ -54,6 +60,7 @@ def examine(
     except BirdwatchdError as error:
         yield _bad("log", error)
     yield _disk(files)
+    yield _unit()
 
 
 def _bad(subject: str, error: BirdwatchdError) -> Finding:
@@ -74,20 +81,14 @@ def _log(store: Store) -> Iterator[Finding]:
         yield Finding(
             "log",
             "; ".join(problems),
-            "stop birdwatchd, keep birdwatchd.db and birdwatchd.db-wal, and put a backup in their place",
+            DamagedDatabase.default_hint,
         )
     else:
         yield Finding("log", "SQLite finds nothing wrong with it")
 
 
 def _daemon(files: Files, status: Row | None, sweep_s: float, age_s: Callable[[str], float]) -> Iterator[Finding]:
-    try:
-        files.lock().release()
-    except AlreadyRunning:
-        running = True
-    else:
-        running = False
-    if not running:
+    if not files.is_locked():
         yield Finding("daemon", "none is running; start one with `birdwatchd run`")
     elif status is None:
         yield Finding("daemon", "one is starting")
@@ -99,9 +100,9 @@ def _daemon(files: Files, status: Row | None, sweep_s: float, age_s: Callable[[s
         for problem in problems:
             yield Finding("daemon", problem, "set right what it says; birdwatchd tries again by itself")
     else:
-        yield Finding(
-            "daemon", f"it is working; new photos are noticed by {status['watcher']}; {status['waiting']} waiting"
-        )
+        yield Finding("daemon", f"it is working; new photos are noticed by {status['watcher']}")
+    for one in json.loads(status["waiting_files"]) if status else []:
+        yield Finding("inbox", f"{one['file']} waits: {one['why']}")
 
 
 def _books(files: Files, store: Store) -> Iterator[Finding]:
@@ -110,30 +111,30 @@ def _books(files: Files, store: Store) -> Iterator[Finding]:
     known = {row["path"] for row in rows}
     gone = [row for row in rows if not files.exists(row["path"])]
     strangers = sorted(path for path in kept_files(files) if path not in known)
-    if gone:
+    if len(gone) > len(rows) / 2 and len(gone) > FEW:
         yield Finding(
             "photos",
             f"{len(gone)} of {len(rows)} are not where they were put, such as {shelving.printable(gone[0]['path'])}",
-            "if you moved or deleted them yourself, all is well; if not, is the disk mounted?",
+            "if you did not move or delete them yourself: is the disk mounted?",
         )
-    if strangers:
+    elif gone:
+        first = shelving.printable(gone[0]["path"])
         yield Finding(
             "photos",
-            f"{len(strangers)} files are in the folders but not in the log, such as {shelving.printable(strangers[0])}",
-            "nothing was done to them; move them into the inbox to have them looked at",
+            f"{len(gone)} of {len(rows)} were moved or deleted by somebody, such as {first}; that is all right",
+        )
+    if strangers:
+        first = shelving.printable(strangers[0])
+        yield Finding(
+            "photos", f"{len(strangers)} files in the folders are not in the log, such as {first}; they are left alone"
         )
     if not gone and not strangers:
         yield Finding("photos", f"all {len(rows)} are where the log says")
-    lost = [
-        one
-        for one in store.journeys.under_way()
-        if one.target and not files.exists(one.source) and not files.exists(one.target)
-    ]
-    for journey in lost:
+    for photo in store.questions.recent(limit=5, state=State.MISSING, reason=LOST):
         yield Finding(
             "photos",
-            f"photo {journey.photo_id} ({journey.original_name}) is lost: neither at {journey.source} nor at {journey.target}",
-            "copy it from the camera again",
+            f"photo {photo['id']} ({photo['original_name']}) was lost on its way to its place",
+            "copy it from the camera again, and report it: this must not happen",
         )
 
 
@@ -157,3 +158,12 @@ def _disk(files: Files) -> Finding:
     if free < LOW_DISK_BYTES:
         return Finding("disk", words, "make room; when the disk is full, photos wait in the inbox")
     return Finding("disk", words)
+
+
+def _unit() -> Finding:
+    state = unit_state()
+    if state is None:
+        return Finding("service", "not installed; see the README, if birdwatchd shall start with the machine")
+    if state == "failed":
+        return Finding("service", "it failed", "`sudo journalctl -u birdwatchd` says why")
+    return Finding("service", f"installed, {state}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from birdwatchd.core.photo import Shot, Spotting
 from birdwatchd.core.preprocess import to_model_input
+from birdwatchd.core.settings import Settings
 from birdwatchd.edges.images import Limits, decode
 from birdwatchd.edges.vision import Spotter
 
@@ -36,6 +37,12 @@ class Examiner:
         self.spotter = spotter
         self.limits = limits
         self._clock = clock
+
+    @classmethod
+    def by_settings(cls, settings: Settings, spotter: Spotter) -> "Examiner":
+        """With the limits that a person set."""
+        images = settings.images
+        return cls(spotter, Limits(max_megapixels=images.max_megapixels, formats=frozenset(images.formats)))
 
     def examine(self, data: bytes) -> Examined:
         """Prove the photo whole and look at it; one decode serves proof, network and thumbnail.

@@ -5,18 +5,27 @@ synced, and only then the receipt is written. A process that dies in between lea
 anything again.
 """
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from birdwatchd import __version__
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import TransientError
+from birdwatchd.core.errors import PhotoVanished, TransientError
 from birdwatchd.core.journey import Journey, Move
 from birdwatchd.edges.files import Files, TargetTaken
 from birdwatchd.edges.store import Journeys
 
 log = logging.getLogger(__name__)
+
+LOST = "lost"
+"""`photos.reason` of a photo that vanished from our own work folder; `doctor` names it for ever."""
+
+GONE = "gone"
+"""`photos.reason` of a photo that a person took away while it was to be moved."""
+
+EASY_NUMBERS = 3
 
 
 class Mover:
@@ -25,7 +34,6 @@ class Mover:
     def __init__(self, files: Files, journeys: Journeys) -> None:
         self._files = files
         self._journeys = journeys
-        self._reported_lost: set[int] = set()
 
     def free_target(
         self,
@@ -38,14 +46,13 @@ class Mover:
         beside_sidecar: bool = False,
     ) -> str:
         """A name in the folder that nothing has and nobody plans; it is added to `reserved`."""
-        number = 1
-        while True:
+        for number in itertools.chain(range(1, EASY_NUMBERS + 1), itertools.count(max(photo_id, EASY_NUMBERS + 1))):
             target = f"{folder}/{shelving.file_name(original_name, sha256=sha256, photo_id=photo_id, number=number)}"
             free = not self._files.taken(target) and not (beside_sidecar and self._files.taken(f"{target}.json"))
             if free and target not in reserved:
                 reserved.add(target)
                 return target
-            number += 1
+        raise AssertionError("numbers do not end")
 
     def carry_out(self, moves: Sequence[Move], about: dict[int, Journey]) -> list[Move]:
         """Carry out moves whose plans are written; returns those that are done, with the names they really got.
@@ -75,6 +82,8 @@ class Mover:
             try:
                 if self._files.exists(move.source):
                     self._files.place(move.source, move.target)
+                elif not self._files.exists(move.target):
+                    raise PhotoVanished(f"{shelving.printable(move.source)} is not there any more")
                 break
             except TargetTaken:
                 folder = move.target.rpartition("/")[0]
@@ -103,16 +112,19 @@ class Mover:
             journey.sha256 is None or self._files.sha256_of(move.target) == journey.sha256
         ):
             return next(iter(self.carry_out([move], {move.photo_id: journey})), None)
-        if not move.source.startswith(shelving.WORK):
-            log.warning(
-                "photo=%d is not at %s any more; somebody moved it", move.photo_id, shelving.printable(move.source)
-            )
-            self._journeys.cancel(move.photo_id)
-        elif move.photo_id not in self._reported_lost:
-            self._reported_lost.add(move.photo_id)
+        if journey.sha256 is not None and (found := self._files.find_content(journey.sha256)) is not None:
+            log.info("photo=%d was moved by somebody to %s", move.photo_id, shelving.printable(found))
+            moved = replace(move, target=found)
+            self._journeys.record_receipts([moved])
+            return moved
+        if move.source.startswith(shelving.WORK):
             log.error(
                 "photo=%d is lost: neither at %s nor at %s", move.photo_id, move.source, shelving.printable(move.target)
             )
+            self._journeys.give_up(move.photo_id, reason=LOST)
+        else:
+            log.warning("photo=%d is not at %s any more", move.photo_id, shelving.printable(move.source))
+            self._journeys.give_up(move.photo_id, reason=GONE)
         return None
 
 

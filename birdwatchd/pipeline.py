@@ -109,7 +109,8 @@ class Pipeline:
                 refused[claim.inbox_path] = str(error)
             except TransientError as error:
                 trouble = error
-            not_taken.append(photo_id)
+            if not self._files.exists(work_path(photo_id)):  # else `resume` goes on with it
+                not_taken.append(photo_id)
         if not_taken:
             self._journeys.withdraw_claims(not_taken)
         journeys = [_begun(photo_id, claim) for photo_id, claim in taken]
@@ -121,8 +122,12 @@ class Pipeline:
         done = self._work(journeys)
         return Round(done.outcomes, refused, done.trouble or trouble)
 
-    def resume(self) -> Round:
-        """End every journey that was cut short, and clear the work folder. May be repeated; does nothing when all is in order."""
+    def resume(self, *, alive: Callable[[], None] = lambda: None) -> Round:
+        """End every journey that was cut short, and clear the work folder. May be repeated; does nothing when all is in order.
+
+        Args:
+            alive: is called after each journey, for whoever waits.
+        """
         outcomes: list[Outcome] = []
         trouble: TransientError | ModelError | None = None
         journeys = self._journeys.under_way()
@@ -134,20 +139,31 @@ class Pipeline:
                 done = Round(trouble=error)
             outcomes += done.outcomes
             trouble = done.trouble or trouble
+            alive()
         return Round(outcomes, {}, trouble)
+
+    def look_after_strays(self, held_paths: Sequence[str]) -> None:
+        """Originals on another disk that kept the hidden name of a claim which ended while their disk was away."""
+        for path in held_paths:
+            twin, _ = self._kept_twin(self._files.sha256_of(f"{shelving.INBOX}/{path}"))
+            self._files.release_stray(path, remove=twin is not None)
+
+    def has_unfinished(self) -> bool:
+        """Whether `resume` has something to do."""
+        return self._journeys.under_way_count() > 0 or bool(self._files.work_files())
 
     def _resume(self, journey: Journey) -> Round:
         if journey.target is not None:
             move = self._mover.finish(journey)
             return Round() if move is None else Round([_outcome(journey, move)])
         if not self._files.exists(journey.source):
+            self._files.release(journey.inbox_path, journey.source, copied_as=None)
             self._journeys.withdraw_claims([journey.photo_id])
             return Round()
         return self._resume_claimed(journey)
 
     def _resume_claimed(self, journey: Journey) -> Round:
-        if journey.stamp is not None and self._files.inbox_stamp(journey.inbox_path) == journey.stamp:
-            self._files.drop_claimed_original(journey.inbox_path, journey.stamp, self._files.sha256_of(journey.source))
+        self._files.release(journey.inbox_path, journey.source, copied_as=self._files.sha256_of(journey.source))
         if self.examiner is None and journey.attempts < MAX_ATTEMPTS:
             return Round()
         if journey.photo_id not in self._survivors:
@@ -163,7 +179,8 @@ class Pipeline:
             if path.endswith(".part"):  # an unfinished copy; its original was never removed
                 self._files.drop_litter(path)
             else:
-                name = self._files.give_back(path, f"recovered-{path.rpartition('/')[2]}")
+                wanted = f"recovered-{path.rpartition('/')[2]}{self._files.suffix_of(path)}"
+                name = self._files.give_back(path, wanted)
                 log.warning("the log does not know %s; it is back in the inbox as %s", path, name)
 
     def _work(self, journeys: Sequence[Journey], *, refuse: PhotoError | None = None) -> Round:
@@ -237,7 +254,7 @@ class Pipeline:
         try:
             data = self._files.read(journey.source, max_bytes=self._max_bytes())
             sha256, size_bytes = content_hash(data), len(data)
-            if journey.stamp is not None and size_bytes != journey.stamp.size_bytes:
+            if journey.stamp is not None and not self._files.is_as_claimed(journey.source, journey.stamp):
                 raise PhotoVanished(f"{journey.original_name} was written to after it was taken")
             if refuse is not None:
                 raise refuse
@@ -289,8 +306,8 @@ class Pipeline:
         """Path of a photo of the same content that is still there, if any; and the photos that turn out to be gone."""
         gone: list[int] = []
         for twin in self._journeys.twins(sha256):
-            if twin.state is State.DECIDED or self._files.exists(twin.path):
-                return twin.path, gone
+            if (there := next(filter(self._files.exists, twin.paths), None)) is not None:
+                return there, gone
             if moved := self._files.find_content(sha256):
                 return moved, gone
             gone.append(twin.photo_id)

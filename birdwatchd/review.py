@@ -4,22 +4,31 @@ A wish is a request in the log. Whoever holds the bird folder's lock fulfils it:
 A request stays open until it is fulfilled, and fulfilling it twice changes nothing.
 """
 
-import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+import logging
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Reason
-from birdwatchd.core.errors import BirdwatchdError, ModelMissing, PhotoError, TransientError, UnknownPhoto, UsageError
+from birdwatchd.core.errors import (
+    BirdwatchdError,
+    ModelMissing,
+    PhotoError,
+    Refused,
+    TransientError,
+    UnknownPhoto,
+)
 from birdwatchd.core.intake import is_ignored
-from birdwatchd.core.journey import Journey, Move
+from birdwatchd.core.journey import Move
 from birdwatchd.core.photo import State
 from birdwatchd.edges.files import Files, read_outside
 from birdwatchd.edges.store import Decided, Request, Row, Said, Store
 from birdwatchd.examining import Examiner, content_hash
 from birdwatchd.mover import Mover
+
+log = logging.getLogger(__name__)
 
 Result = dict[str, Any]
 Work = Generator[Result, None, Result]
@@ -76,6 +85,13 @@ class Review:
         except BirdwatchdError as error:
             result = {"error": error.message, "hint": error.hint}
             self._store.requests.finish(request.id, "failed", result, at=self._now())
+        except Exception as error:  # a wish that nobody foresaw must not stand in the way of all others for ever
+            log.exception("request=%d could not be done", request.id)
+            result = {
+                "error": f"it could not be done: {error!r}",
+                "hint": "please report it with the daemon's messages",
+            }
+            self._store.requests.finish(request.id, "failed", result, at=self._now())
         else:
             self._store.requests.finish(request.id, "done", result, at=self._now())
         return result
@@ -88,11 +104,11 @@ class Review:
                     int(arguments["photo_id"]), str(arguments["species"]), source="cli", actor=request.actor
                 )
             case "undo":
-                return self.undo(since=str(arguments["since"]))
+                return self.undo(since=str(arguments["since"]), until=str(arguments["until"]))
             case "import":
                 return self.bring_in(Path(str(arguments["folder"])), actor=request.actor)
             case other:
-                raise UsageError(
+                raise Refused(
                     f"this birdwatchd does not know what {shelving.printable(other)!r} means", hint="is it older?"
                 )
 
@@ -102,7 +118,8 @@ class Review:
         """Note that a person named this photo, and move it to where that name belongs.
 
         Raises:
-            UnknownPhoto, UsageError: there is no such photo, it cannot be named, or the name cannot be a folder.
+            UsageError: the name cannot be a folder.
+            Refused: there is no such photo, or it cannot be named.
         """
         yield from ()
         species = shelving.species_name(species)
@@ -124,14 +141,15 @@ class Review:
             what, hint = _REFUSALS.get(
                 state, ("is a duplicate of a photo that is gone", "drop it into the inbox again")
             )
-            raise UsageError(f"photo {photo['id']} {what}", hint=hint)
+            raise Refused(f"photo {photo['id']} {what}", hint=hint)
         if not self._files.exists(photo["path"]):
             found = self._files.find_content(photo["sha256"])
             if found is None:
                 self._store.journeys.record_missing([photo["id"]])
-                raise UsageError(
+                raise Refused(
                     f"{shelving.printable(photo['path'])} is not there any more", hint="drop it into the inbox again"
                 )
+            self._store.journeys.record_found(photo["id"], found)
             photo["path"] = found
         return photo
 
@@ -158,24 +176,24 @@ class Review:
         )
         move = Move(photo["id"], photo["path"], target, outcome, str(reason))
         self._store.journeys.record_relocation(move, said)
-        done = self._mover.carry_out([move], {photo["id"]: _journey_of(photo, move)})
-        return done[0].target
+        (done,) = self._mover.carry_out([move], {photo["id"]: self._store.journeys.get(photo["id"])})
+        return done.target
 
     # -- undo
 
-    def undo(self, *, since: str) -> Work:
-        """Take back what the machine filed or called empty since then; human labels stay. They go to `review/GUESS`.
+    def undo(self, *, since: str, until: str) -> Work:
+        """Take back what the machine filed or called empty in that time; human labels stay. They go to `review/GUESS`.
 
         Args:
-            since: ISO-8601 UTC.
+            since, until: ISO-8601 UTC; `until` is when it was asked, so that asking late takes back no more.
         """
-        photos = self._store.questions.filed_by_machine(since=since)
+        photos = self._store.questions.filed_by_machine(since=since, until=until)
         undone: list[Result] = []
         for photo in photos:
             yield {"total": len(photos), "done": len(undone)}
             if not self._files.exists(photo["path"]):
                 continue  # a person has moved or deleted it; their word counts
-            folder = shelving.folder_of(State.REVIEW, label=photo["label"] or best_of(photo["top"]))
+            folder = shelving.folder_of(State.REVIEW, label=photo["label"])
             path = self._relocate(photo, folder, State.REVIEW, Reason.UNDONE, None)
             undone.append({"photo_id": photo["id"], "from": photo["path"], "to": path})
         return {"since": since, "undone": undone}
@@ -189,18 +207,25 @@ class Review:
         only read.
 
         Raises:
-            UsageError: there is nothing to import in it.
+            Refused: there is nothing to import in it.
             ModelMissing: no spotter; without one the photos could not be compared later.
         """
+        root, tree = self._files.root.resolve(), folder.resolve()
+        if tree.is_relative_to(root) or root.is_relative_to(tree):
+            raise Refused(
+                f"{shelving.printable(str(folder))} holds the bird folder or lies in it; its photos are in the log already",
+                hint="give another folder, or name single photos with `birdwatchd label`",
+            )
         photos = list(named_photos(folder))
+        named: dict[str, str] = {}
         if self.examiner is None:
             raise ModelMissing("photos can only be imported when there is a spotter to look at them")
         count = ImportCount(total=len(photos))
         for species, path in photos:
             yield {**asdict(count), "bad": len(count.bad)}
             try:
-                new = self._bring_in_one(path, species, actor, self.examiner)
-            except (PhotoError, UsageError) as error:
+                new = self._bring_in_one(path, species, actor, self.examiner, named)
+            except (PhotoError, Refused) as error:
                 count.bad.append({"file": shelving.printable(str(path)), "what": error.message, "hint": error.hint})
             else:
                 count.imported += new
@@ -208,14 +233,22 @@ class Review:
             count.done += 1
         return asdict(count)
 
-    def _bring_in_one(self, path: Path, species: str, actor: str | None, examiner: Examiner) -> bool:
+    def _bring_in_one(
+        self, path: Path, species: str, actor: str | None, examiner: Examiner, named: dict[str, str]
+    ) -> bool:
         """Import one photo; False when its content was known."""
         data = read_outside(path, max_bytes=examiner.limits.max_bytes)
         sha256 = content_hash(data)
+        if named.setdefault(sha256, species) != species:
+            raise Refused(
+                f"the same photo is {named[sha256]} in another folder of this tree", hint="keep only the right one"
+            )
+        if any(twin.state is State.DECIDED for twin in self._store.journeys.twins(sha256)):
+            raise Refused("the same photo is just being filed", hint="import again in a moment")
         for photo_id in self._store.questions.ids_by_content(sha256):
             try:
                 photo = self._kept_photo(photo_id)
-            except UsageError:
+            except Refused:
                 continue  # in quarantine once, or gone: this copy is a new photo
             self._name(photo, species, Said(species, "import", actor, self._now()), Reason.IMPORTED)
             return False
@@ -247,28 +280,21 @@ class Review:
         said = Said(species, "import", actor, self._now())
         photo_id = self._store.journeys.record_import(decided, said, original_name=path.name, received_at=self._now())
         self._files.write_thumbnail(sha256, examined.thumbnail)
-        for journey in self._store.journeys.under_way():
-            if journey.photo_id == photo_id:
-                self._mover.finish(journey)
+        self._mover.finish(self._store.journeys.get(photo_id))
         return True
-
-
-def best_of(top: str) -> str | None:
-    """The first label of a stored ranking; None when it is empty."""
-    ranking: Sequence[Sequence[Any]] = json.loads(top)
-    return str(ranking[0][0]) if ranking else None
 
 
 def named_photos(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below every species folder of a tree, with the species.
 
     Raises:
-        UsageError: it is no folder, or holds no folder with files.
+        Refused: it is no folder, or holds no folder with files.
     """
     name = shelving.printable(str(folder))
     if not folder.is_dir():
-        raise UsageError(
-            f"{name} is no folder this user can read", hint="give a folder that holds one folder per species"
+        raise Refused(
+            f"{name} is no folder this user can read",
+            hint="give a folder that holds one folder per species; the service sees no homes: put it below /srv or /media",
         )
     try:
         species_folders = sorted(
@@ -281,29 +307,9 @@ def named_photos(folder: Path) -> Iterator[tuple[str, Path]]:
             if path.is_file() and not path.is_symlink() and not is_ignored(path.name)
         ]
     except OSError as error:
-        raise UsageError(
-            f"{name} cannot be read: {error.strerror}", hint="give this user the right to read it"
-        ) from error
+        raise Refused(f"{name} cannot be read: {error.strerror}", hint="give this user the right to read it") from error
     if not found:
-        raise UsageError(
+        raise Refused(
             f"{name} holds no species folders with photos", hint="it should look like FOLDER/house-finch/photo.jpg"
         )
     return iter(found)
-
-
-def _journey_of(photo: Row, move: Move) -> Journey:
-    return Journey(
-        photo_id=photo["id"],
-        source=move.source,
-        target=move.target,
-        outcome=move.outcome,
-        reason=move.reason,
-        advice=None,
-        attempts=0,
-        sha256=photo["sha256"],
-        original_name=photo["path"].rpartition("/")[2],
-        received_at="",
-        camera=None,
-        inbox_path="",
-        stamp=None,
-    )

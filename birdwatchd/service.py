@@ -7,9 +7,11 @@ word to stop there. `scan` is the same worker without the watching.
 import logging
 import queue
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,18 +19,21 @@ from typing import Any
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, ConfigError
 from birdwatchd.core.settings import Settings
-from birdwatchd.core.settling import Waiting
+from birdwatchd.core.settling import REMOTE_FACTOR, Waiting
+from birdwatchd.edges.clock import monotonic
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
-from birdwatchd.edges.watch import Watch
-from birdwatchd.worker import TICK_S, Chore, Hint, Worker
+from birdwatchd.edges.watch import Hint, Watch
+from birdwatchd.worker import TICK_S, Chore, Worker
 
 log = logging.getLogger(__name__)
 
 CHORES: tuple[tuple[str, float], ...] = (("checkpoint", 1.0), ("expire-quarantine", 24.0))
 """The timetable: name of the chore and its interval in hours. The sweep is not among them: it must not depend on a scheduler."""
+
+FIRST_CHORES_AFTER = timedelta(minutes=1)
 
 MAX_BREAKDOWNS = 5
 """Unforeseen failures in a row after which the daemon ends, so that the service manager starts a fresh one."""
@@ -73,7 +78,6 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         stack.callback(watch.stop)
         worker = Worker(settings, files, store, load_spotter=spotter_loader(settings), watch=watch, notifier=notifier)
         worker.open_eye()
-        notifier.more_time(60)
         worker.resume()
         watch.start()  # before the first sweep, so that nothing falls between the two
         worker.sweep()
@@ -116,6 +120,7 @@ def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bo
         pass
     for one in heard:
         if one is StopIteration:
+            log.info("stopping")
             return True
         if isinstance(one, Chore):
             worker.do_chore(one)
@@ -129,10 +134,10 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT only put a word on the queue; a second one of them finds the default handler again."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping (%s)", signal.Signals(number).name)
         stop()
+        signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -149,7 +154,10 @@ def _timetable(do: Callable[[str], None]) -> Iterator[None]:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone="UTC"
     )
     for name, hours in CHORES:
-        scheduler.add_job(do, "interval", [name], hours=hours, id=name)
+        # Soon after the start too: a machine that is switched off every night would never get to a daily chore.
+        scheduler.add_job(
+            do, "interval", [name], hours=hours, id=name, next_run_time=datetime.now(UTC) + FIRST_CHORES_AFTER
+        )
     scheduler.start()
     try:
         yield
@@ -159,12 +167,20 @@ def _timetable(do: Callable[[str], None]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """Summary of one `scan`: photos taken, how many per verdict, files left waiting and why, seconds from claim to receipt."""
+    """Summary of one `scan`.
+
+    Attributes:
+        verdicts: how many photos came to rest in each state.
+        waiting: files left in the inbox, and why.
+        seconds: from the first claim to the last receipt.
+        problems: what hindered it, each with what to do; empty when all went well.
+    """
 
     photos: int
     verdicts: dict[str, int]
     waiting: dict[str, Waiting]
     seconds: float
+    problems: list[str]
 
 
 def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callable[[int, int], None]) -> Scanned:
@@ -175,18 +191,29 @@ def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callab
 
     Raises:
         ConfigError, AlreadyRunning: it cannot start.
-        ModelError, TransientError: nothing can be taken.
     """
     with bird_folder(settings.root) as (files, store):
-        worker = Worker(settings, files, store, load_spotter=spotter_loader(settings))
+        worker = Worker(settings, files, store, load_spotter=spotter_loader(settings), wall_clock=time.time)
         worker.open_eye()
         worker.resume()
         worker.sweep()
+        until = monotonic() + settings.inbox.settle_s * REMOTE_FACTOR
         if worker.waiting():
             sleep(settings.inbox.settle_s)
         worker.sweep()
-        while worker.take_settled():
+        while worker.take_settled() or _worth_waiting_for(worker, until, sleep):
             progress(worker.tally.photos, worker.tally.photos + len(worker.waiting()))
-        if worker.problems:
-            raise BirdwatchdError(next(iter(worker.problems.values())), hint="")
-        return Scanned(worker.tally.photos, dict(worker.tally.verdicts), worker.waiting(), worker.tally.seconds)
+        worker.sweep()  # what is left, and why
+        problems = list(worker.problems.values())
+        return Scanned(
+            worker.tally.photos, dict(worker.tally.verdicts), worker.waiting(), worker.tally.seconds, problems
+        )
+
+
+def _worth_waiting_for(worker: Worker, until: float, sleep: Callable[[float], None]) -> bool:
+    """Whether something will have settled soon: files of other users need longer, and nobody else may come to take them."""
+    soon = {Waiting.FRESH, Waiting.LONGER}
+    if worker.problems or monotonic() >= until or not any(why in soon for why in worker.waiting().values()):
+        return False
+    sleep(TICK_S)
+    return True

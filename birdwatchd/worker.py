@@ -3,6 +3,8 @@
 One owner, one thread. It owns the settling files, the log and the photos; whoever runs it passes hints and chores in.
 """
 
+import functools
+import itertools
 import json
 import logging
 import os
@@ -20,31 +22,33 @@ from birdwatchd.core.intake import is_ignored, is_ignored_path
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.settling import Settling, Waiting
+from birdwatchd.desk import Desk
 from birdwatchd.edges.clock import monotonic, now_utc
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.images import Limits
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
-from birdwatchd.edges.watch import Watch
+from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.examining import Examiner
 from birdwatchd.pipeline import BATCH_PHOTOS, Outcome, Pipeline, Round
-from birdwatchd.review import Review, Work
+from birdwatchd.review import Review
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 """How often wishes of other processes are looked for."""
 
-SLICE_S = 0.5
-"""How long a long wish, such as an import, may work before photos and the watchdog have their turn."""
-
+MOST_WAITING_NAMED = 20
 LAMP_EVERY_S = 5.0
 BACK_OFF_S = 5.0
+HINDERING = ("disk", "root", "log")
+"""Parts whose trouble keeps photos from being taken for a while."""
+
+START_S = 60.0
+"""Asked of the service manager for each photo that is finished before we are ready."""
+
 REFUSED_S = 60.0
 """How soon a file whose folder does not let go of it is tried again; or at once when something about it changes."""
-
-Hint = str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Worker:
     Args:
         files: checked, and its lock held by the caller.
         clock: seconds, monotonic; an argument so that tests pass hours in no time.
+        wall_clock: seconds since 1970, for a worker that lives too short to see a file stand still for long: then the kernel's own
+            date of the last change tells how long it has. None: only what was seen counts.
     """
 
     def __init__(
@@ -103,6 +109,7 @@ class Worker:
         notifier: Notifier | None = None,
         clock: Callable[[], float] = monotonic,
         now: Callable[[], str] = now_utc,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self._settings = settings
         self._files = files
@@ -113,21 +120,20 @@ class Worker:
         self._clock = clock
         self._now = now
         self._started_at = now()
-        self._limits = Limits(
-            max_megapixels=settings.images.max_megapixels,
-            formats=frozenset(str(name) for name in settings.images.formats),
-        )
+        self._wall_clock = wall_clock
         self._settling = Settling(quiet_s=settings.inbox.settle_s, unfinished_s=settings.inbox.unfinished_s)
         self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
         self.review = Review(files, store, None, now=now)
+        self._desk = Desk(self.review, store.requests, clock=clock)
         self.tally = Tally()
         self.problems: dict[str, str] = {}
         self._next_sweep = clock()
         self._next_lamp = clock()
         self._back_off_until = clock()
-        self._job: Work | None = None
-        self._job_id = 0
         self._busy = False
+        files.alive = self._light_lamp
+        self._refused: dict[str, str] = {}
+        self._told_unfinished: set[str] = set()
 
     # -- parts of a step
 
@@ -140,17 +146,15 @@ class Worker:
         except ModelError as error:
             self._trouble("spotter", f"photos wait in the inbox: {error}")
             return
-        examiner = Examiner(spotter, self._limits)
-        self.pipeline.examiner = examiner
-        self.review.examiner = examiner
+        self.pipeline.examiner = self.review.examiner = Examiner.by_settings(self._settings, spotter)
         self._fine("spotter")
         log.info("spotter %s is ready (%s)", spotter.id, spotter.provider)
 
     def resume(self) -> None:
         """End what was cut short."""
         begun = self._clock()
-        with self._survived("disk"):
-            self._report(self.pipeline.resume(), begun)
+        with self._survived("unfinished"):
+            self._report(self.pipeline.resume(alive=lambda: self._notifier.more_time(START_S)), begun)
 
     def hint(self, path: Hint) -> None:
         """Something may have happened at this inbox path; None: anywhere."""
@@ -171,22 +175,44 @@ class Worker:
             self.open_eye()
             if self._watch is not None:
                 self._look_after(self._watch)
-            if self._store.journeys.under_way_count():
+            if self.pipeline.has_unfinished():
                 self.resume()
             self._list_inbox()
         with self._survived("log"):
             self._store.requests.write_status(self._status())
 
     def _list_inbox(self) -> None:
-        self._fine("inbox")
         patterns, now = self._settings.inbox.ignore, self._clock()
         seen: set[str] = set()
-        for path, stamp in self._files.inbox_files(
-            lambda name, *, folder=False: is_ignored(name, patterns, folder=folder)
-        ):
+        closed: list[str] = []
+        held: list[str] = []
+        ignored = functools.partial(_is_ignored_by, patterns)
+        for path, stamp in self._files.inbox_files(ignored, on_closed_folder=closed.append, on_held=held.append):
             seen.add(path)
-            self._settling.see(path, stamp, now)
+            stood_s = 0.0 if self._wall_clock is None else max(0.0, self._wall_clock() - stamp.ctime_ns / 1e9)
+            self._settling.see(path, stamp, now, stood_s=stood_s)
         self._settling.keep_only(seen)
+        self.pipeline.look_after_strays(held)
+        self._refused = {path: why for path, why in self._refused.items() if path in seen}
+        self._tell_of_the_unfinished()
+        self._tell_of_the_untakable(closed)
+
+    def _tell_of_the_unfinished(self) -> None:
+        waiting = {path for path, why in self.waiting().items() if why is Waiting.UNFINISHED}
+        for path in sorted(waiting - self._told_unfinished):
+            log.info("%s waits: %s", shelving.printable(path), Waiting.UNFINISHED)
+        self._told_unfinished = waiting
+
+    def _tell_of_the_untakable(self, closed_folders: Sequence[str]) -> None:
+        """Files and folders in the inbox whose rights keep us out, as one problem until the last of them is gone."""
+        unreadable = [path for path, why in self.waiting().items() if why is Waiting.UNREADABLE]
+        stuck = [f"the folder {path}" for path in closed_folders] + unreadable
+        if not stuck:
+            self._fine("inbox")
+            return
+        why = self._refused.get(stuck[0], "may not be opened (give birdwatchd's user or group the right: chmod g+rwX)")
+        others = f", and {len(stuck) - 1} more" if len(stuck) > 1 else ""
+        self._trouble("inbox", f"in the inbox, {shelving.printable(stuck[0])} {why}{others}")
 
     def _look_after(self, watch: Watch) -> None:
         if watch.revive():
@@ -212,9 +238,9 @@ class Worker:
                         self._seen_anew(path)
                 for path, why in done.refused.items():
                     self._settling.postpone(path, now + REFUSED_S)
-                    self._trouble("inbox", why)
+                    self._refused[path] = why
                 self._report(done, now)
-        return bool(due)
+        return bool(settled)
 
     def _weighed(self, path: str, now: float) -> Stamp | None:
         try:
@@ -223,8 +249,8 @@ class Worker:
             self._settling.forget(path)
             return None
         except TransientError as error:
-            self._settling.postpone(path, now + BACK_OFF_S)
-            self._trouble("inbox", str(error))
+            self._settling.postpone(path, now + REFUSED_S)
+            self._refused[path] = str(error)
             return None
         return look.stamp if self._settling.weigh(path, look, now) and look is not None else None
 
@@ -234,27 +260,6 @@ class Worker:
         stamp = self._files.inbox_stamp(path)
         if stamp is not None:
             self._settling.see(path, stamp, self._clock())
-
-    def fulfil_requests(self) -> bool:
-        """Work on the oldest wish for a slice of time; False when there is none."""
-        if self._job is None:
-            request = self._store.requests.next_open()
-            if request is None:
-                return False
-            log.info("request=%d kind=%s", request.id, shelving.printable(request.kind))
-            self._job = self.review.fulfil(request)
-            self._job_id = request.id
-        until = self._clock() + SLICE_S
-        try:
-            while self._clock() < until:
-                progress = next(self._job)
-            self._store.requests.report(self._job_id, progress)
-        except StopIteration:
-            self._job = None
-        except TransientError:
-            self._job = None
-            raise
-        return True
 
     def do_chore(self, chore: Chore) -> None:
         """One piece of the timetable."""
@@ -280,13 +285,12 @@ class Worker:
         if self._clock() >= self._next_sweep:
             self.sweep()
         worked = self.take_settled()
+        with self._survived("request"):
+            worked = self._desk.serve() or worked
         with self._survived("log"):
-            worked = self.fulfil_requests() or worked
+            if self._busy and not worked:  # so that nobody reads of photos that have left long ago
+                self._store.requests.write_status(self._status())
             self._light_lamp()
-            if self._busy and not worked:
-                self._store.requests.write_status(
-                    self._status()
-                )  # so that nobody reads of photos that have left long ago
         self._busy = worked
         if worked:
             return 0.0
@@ -326,6 +330,13 @@ class Worker:
             "state": "degraded" if self.problems else "working",
             "problems": json.dumps(list(self.problems.values())),
             "waiting": len(self._settling),
+            "waiting_files": json.dumps(
+                [
+                    {"file": shelving.printable(path), "why": self._refused.get(path, str(why))}
+                    for path, why in itertools.islice(self.waiting().items(), MOST_WAITING_NAMED)
+                    if why is not Waiting.FRESH
+                ]
+            ),
             "in_flight": self._store.journeys.under_way_count(),
             "watcher": self._watch.kind if self._watch else "none",
             "disk_free_bytes": self._files.free_bytes(),
@@ -341,17 +352,20 @@ class Worker:
         self.tally.add(done.outcomes, begun, self._clock())
         for one in done.outcomes:
             log.info(
-                "photo=%d state=%s path=%s reason=%s label=%s p=%s birdness=%s ms=%s what=%s",
+                "%s -> %s: %s  (photo=%d state=%s reason=%s label=%s p=%s birdness=%s ms=%s)",
+                one.original_name,
+                shelving.printable(one.path),
+                one.what or "finished what was cut short",
                 one.photo_id,
                 one.state,
-                shelving.printable(one.path),
                 one.reason,
                 one.label or "-",
                 _short(one.probability),
                 _short(one.birdness),
                 "-" if one.took_ms is None else round(one.took_ms),
-                one.what or "-",
             )
+        if isinstance(done.trouble, ModelError):
+            self.pipeline.examiner = self.review.examiner = None  # photos wait; the next sweep opens the eye anew
         if done.trouble is not None:
             raise done.trouble
 
@@ -362,7 +376,8 @@ class Worker:
             yield
         except (TransientError, ModelError) as error:
             self._trouble(part, str(error))
-            self._back_off_until = self._clock() + BACK_OFF_S
+            if part in HINDERING:
+                self._back_off_until = self._clock() + BACK_OFF_S
         else:
             self._fine(part)
 
@@ -374,6 +389,10 @@ class Worker:
     def _fine(self, part: str) -> None:
         if self.problems.pop(part, None) is not None:
             log.info("%s: all right again", part)
+
+
+def _is_ignored_by(patterns: Sequence[str], name: str, *, folder: bool = False) -> bool:
+    return is_ignored(name, patterns, folder=folder)
 
 
 def _short(probability: float | None) -> str:

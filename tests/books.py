@@ -22,7 +22,8 @@ def files_in(root: Path, *folders: str) -> dict[str, str]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*")):
             is_note = folder == "quarantine" and path.suffix == ".json" and path.with_suffix("").exists()
-            if path.is_file() and not path.name.startswith(".") and not is_note:
+            held = folder == "inbox" and path.name.startswith(".birdwatchd-")  # an original that is just being copied
+            if path.is_file() and (held or not path.name.startswith(".")) and not is_note:
                 found[path.relative_to(root).as_posix()] = content(path.read_bytes())
     return found
 

@@ -9,14 +9,15 @@ import typer
 
 from birdwatchd import __version__
 from birdwatchd.cli.configuring import load_settings
-from birdwatchd.cli.printing import say, tell
+from birdwatchd.cli.printing import say, tell, tell_error
 from birdwatchd.core.errors import BirdwatchdError
 from birdwatchd.core.settings import Settings
 
 app = typer.Typer(
     name="birdwatchd",
     help="Drop camera photos into a folder; find the birds named and filed, and every decision in SQLite.",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
@@ -41,16 +42,14 @@ def run_command(words: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams of this process
     try:
-        code = app(words, standalone_mode=False)
+        code = app(words, standalone_mode=False, prog_name="birdwatchd")
     except BirdwatchdError as error:
-        for line in error.message.splitlines():
-            tell(f"birdwatchd: {line}")
-        if error.hint:
-            tell(f"  hint: {error.hint}")
+        tell_error(error)
         return error.exit_code
     except typer.TyperException as error:  # words that are no command, option or value
         tell(f"birdwatchd: {error.format_message()}")
-        tell("  hint: see `birdwatchd --help`, and `birdwatchd COMMAND --help`")
+        context = getattr(error, "ctx", None)
+        tell(f"  hint: see `{context.command_path if context else 'birdwatchd'} --help`")
         return 2
     except (typer.Abort, KeyboardInterrupt):
         tell("birdwatchd: stopped; nothing is lost")
@@ -65,7 +64,7 @@ class Chosen:
     config: Path | None = None
 
 
-def _version(*, asked: bool) -> None:
+def _say_version(asked: bool) -> None:  # noqa: FBT001  # Typer calls it so
     if asked:
         say(f"birdwatchd {__version__}")
         raise typer.Exit
@@ -73,13 +72,18 @@ def _version(*, asked: bool) -> None:
 
 @app.callback()
 def choose(
+    context: typer.Context,
     root: RootOption = None,
     config: ConfigOption = None,
-    version: Annotated[bool, typer.Option("--version", help="Say the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Drop camera photos into a folder; find the birds named and filed, and every decision in SQLite."""
     Chosen.root, Chosen.config = root, config
-    _version(asked=version)
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+    del version  # said by then, and the command ended
 
 
 def chosen_settings(root: Path | None, config: Path | None) -> Settings:

@@ -6,7 +6,7 @@ import typer
 
 from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, SinceOption, app, chosen_settings
 from birdwatchd.cli.printing import as_json, moment, say, table
-from birdwatchd.cli.words import moment_meant, open_log, photo_meant
+from birdwatchd.cli.words import moment_meant, note_beside, open_log, photo_meant
 from birdwatchd.core.errors import UnknownPhoto, UsageError
 
 
@@ -38,6 +38,8 @@ def show_log(
     for row in rows:
         row["when"] = moment(row["received_at"])
         row["name"] = row["human_label"] or row["label"]
+        if row["human_label"]:
+            row["probability"] = None  # that was the machine's word for another name
     columns = [("id", "id"), ("when", "arrived (UTC)"), ("state", "state"), ("name", "bird"), ("probability", "p")]
     table(rows, [*columns, ("reason", "reason"), ("path", "where")])
 
@@ -56,7 +58,7 @@ def stats(
     total = sum(states.values())
     say(f"{total} photos" + "".join(f", {count} {state}" for state, count in states.items()))
     if guesses:
-        say("\nWaiting for a look, by guess:".strip())
+        say("Waiting for a look, by guess:")
         table(guesses, [("guess", "guess"), ("photos", "photos")])
     if days:
         say("Named birds:")
@@ -78,7 +80,8 @@ def explain(
     """Everything the log knows of one photo."""
     from birdwatchd.core.deciding import IN_WORDS
 
-    with open_log(chosen_settings(root, config)) as store:
+    settings = chosen_settings(root, config)
+    with open_log(settings) as store:
         receipt = store.questions.receipt(photo_meant(store, photo))
     if receipt is None:
         raise UnknownPhoto(f"there is no photo {photo}")
@@ -95,6 +98,10 @@ def explain(
     say(f"  now        {about['state']}: {about['path']}")
     if about["reason"]:
         say(f"  because    {IN_WORDS.get(about['reason'], about['reason'])}")
+    note = note_beside(settings.root / about["path"])
+    if note is not None:
+        say(f"  wrong is   {note['what_was_wrong']}")
+        say(f"  do this    {note['what_to_do']}")
     for one in receipt["predictions"]:
         say(f"  looked at  {moment(one['predicted_at'])} UTC by spotter {one['spotter_id']}, {one['took_ms']:.0f} ms")
         say(f"    bird in it  {one['birdness']:.3f}" if one["birdness"] is not None else "    bird in it  untold")

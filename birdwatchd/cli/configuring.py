@@ -26,11 +26,24 @@ def load_settings(config: Path | None, root: Path | None, environment: Mapping[s
         {}, {key: environment[key] for key in (ROOT_VARIABLE, "HOME") if key in environment}, root=root, where=""
     )
     path = first.root / shelving.CONFIG
-    document = _read(path) if path.is_file() else {}
+    document = _read(path) if _is_there(path) else {}
     document.pop(
         "root", None
     )  # the file lies in the bird folder: the folder may be moved, and the line in it then lags behind
     return settings_from(document, environment, root=first.root, where=shelving.printable(str(path)))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"cannot look into {shelving.printable(str(path.parent))}: {error.strerror}",
+            hint="give this user the right to, or name another bird folder with --root",
+        ) from error
+    return True
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -39,7 +52,7 @@ def _read(path: Path) -> dict[str, object]:
         return parse(path.read_text(encoding="utf-8"), where=where)
     except OSError as error:
         raise ConfigError(
-            f"cannot read {where}: {error.strerror}", hint="check the path given with --config"
+            f"cannot read {where}: {error.strerror}", hint="check that it is a file this user may read"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where} is not UTF-8 text", hint="save it as UTF-8") from error

@@ -10,6 +10,9 @@ from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen
 from birdwatchd.cli.printing import as_json, moment, progress_bar, say, tell
 from birdwatchd.cli.words import moment_meant, open_log, photo_meant
 from birdwatchd.core import shelving
+from birdwatchd.edges.clock import now_utc
+
+MOST_SHOWN = 10
 
 
 @app.command()
@@ -27,13 +30,14 @@ def label(
     name = shelving.species_name(species)
     with open_log(settings) as store:
         photo_id = photo_meant(store, photo)
-        _warn_of_near_name(name, store.questions.species())
+        name = _known_spelling(name, store.questions.species())
     with progress_bar("naming", shown=False) as advance:
         result = wish(settings, "label", {"photo_id": photo_id, "species": name}, advance)
     if json:
         as_json(result)
     elif result["changed"]:
-        say(f"photo {result['photo_id']} is {name}: {result['path']}")
+        copy = f" (photo {photo_id} is a copy of it)" if photo_id != result["photo_id"] else ""
+        say(f"photo {result['photo_id']} is {name}: {result['path']}{copy}")
     else:
         say(f"photo {result['photo_id']} is {name} already: {result['path']}")
 
@@ -71,19 +75,30 @@ def undo(
 
     settings = chosen_settings(root, config)
     with progress_bar("photos", shown=not json) as advance:
-        result = wish(settings, "undo", {"since": moment_meant(since)}, advance)
+        result = wish(settings, "undo", {"since": moment_meant(since), "until": now_utc()}, advance)
     if json:
         as_json(result)
         return
     say(f"{len(result['undone'])} photos taken back since {moment(result['since'])} UTC")
-    for one in result["undone"]:
+    for one in result["undone"][:MOST_SHOWN]:
         say(f"  {one['from']} -> {one['to']}")
+    if len(result["undone"]) > MOST_SHOWN:
+        say(f"  … and {len(result['undone']) - MOST_SHOWN} more; all of them with --json")
 
 
-def _warn_of_near_name(name: str, known: list[str]) -> None:
-    if (
-        name not in known
-        and name != shelving.NO_BIRD
-        and (near := difflib.get_close_matches(name, known, n=1, cutoff=0.85))
-    ):
-        tell(f"note: {name} is a new species here; did you mean {near[0]}?")
+def _known_spelling(name: str, known: list[str]) -> str:
+    """The name as it is in use here already, if it differs only in case, blanks, `-` or `_`; a note if it is new and close to one."""
+    spellings = {_folded(one): one for one in known}
+    if _folded(name) in spellings:
+        return spellings[_folded(name)]
+    if name != shelving.NO_BIRD:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        tell(
+            f"note: {name} is a new species here"
+            + (f"; did you mean {near[0]}? Then say it again with that name" if near else "")
+        )
+    return name
+
+
+def _folded(name: str) -> str:
+    return "".join(char for char in name.casefold() if char not in " -_")

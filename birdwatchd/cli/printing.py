@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from birdwatchd.core.errors import BirdwatchdError
 from birdwatchd.core.shelving import printable
 
 
@@ -18,6 +19,14 @@ def tell(text: str) -> None:
     """One line beside the answer, for people: on stderr."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
+
+
+def tell_error(error: BirdwatchdError) -> None:
+    """What went wrong, and what to do: on stderr."""
+    for line in error.message.splitlines():
+        tell(f"birdwatchd: {line}")
+    if error.hint:
+        tell(f"  hint: {error.hint}")
 
 
 def as_json(value: Any) -> None:

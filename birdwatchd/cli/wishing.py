@@ -4,13 +4,13 @@ import getpass
 import time
 from typing import Any
 
-from birdwatchd.cli.printing import Advance
+from birdwatchd.cli.printing import Advance, tell
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError, UsageError
+from birdwatchd.core.errors import AlreadyRunning, Refused, TransientError
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.store import Store
+from birdwatchd.edges.store import Request, Store
 from birdwatchd.service import spotter_loader
 from birdwatchd.worker import Worker
 
@@ -21,25 +21,41 @@ def wish(settings: Settings, kind: str, arguments: dict[str, Any], advance: Adva
     """Have something done by whoever may move photos; returns what came of it.
 
     Raises:
-        UsageError: it could not be done; nothing was changed.
+        Refused: it could not be done.
     """
     files = Files(settings.root)
     files.check()
-    with Store.open(files.path(shelving.DATABASE)) as store:
+    with Store.open(files.path(shelving.DATABASE), migrate=False) as store:
         number = store.requests.ask(kind, arguments, actor=_user(), at=now_utc())
-        while (request := store.requests.get(number)).outcome is None:
-            try:
-                with files.lock():
-                    _fulfil_all(settings, files, store, advance, until=number)
-            except AlreadyRunning:  # a daemon has the folder: it looks for wishes twice a second
-                _advance(advance, request.result)
-                time.sleep(POLL_S)
-            except BirdwatchdError:
-                store.requests.withdraw(number)
-                raise
+        try:
+            request = _follow(settings, files, store, advance, number)
+        except BaseException:  # also Ctrl-C: what nobody waits for any more shall not be done later
+            if not store.requests.withdraw(number):
+                called_off = {
+                    "error": "it was called off",
+                    "hint": "what was done until then stays; ask again to go on",
+                }
+                store.requests.finish(number, "failed", called_off, at=now_utc())
+            raise
     if request.outcome == "failed":
-        raise UsageError(str(request.result["error"]), hint=str(request.result["hint"]))
+        raise Refused(str(request.result["error"]), hint=str(request.result["hint"]))
     return request.result
+
+
+def _follow(settings: Settings, files: Files, store: Store, advance: Advance, number: int) -> Request:
+    """Until it is fulfilled, by a daemon or by us."""
+    told = ""
+    while (request := store.requests.get(number)).outcome is None:
+        try:
+            with files.lock():
+                _fulfil_all(settings, files, store, advance, until=number)
+        except AlreadyRunning:  # a daemon has the folder: it looks for wishes twice a second
+            _advance(advance, request.result)
+            if (waiting := str(request.result.get("waiting", ""))) != told:
+                tell(f"birdwatchd cannot do it yet: {waiting}")
+                told = waiting
+            time.sleep(POLL_S)
+    return request
 
 
 def _fulfil_all(settings: Settings, files: Files, store: Store, advance: Advance, *, until: int) -> None:
@@ -47,9 +63,14 @@ def _fulfil_all(settings: Settings, files: Files, store: Store, advance: Advance
     worker = Worker(settings, files, store, load_spotter=spotter_loader(settings))
     worker.open_eye()
     worker.resume()
-    while (request := store.requests.next_open()) is not None and request.id <= until:
-        for progress in worker.review.fulfil(request):
-            _advance(advance, progress)
+    for request in store.requests.open():
+        try:
+            if request.id <= until:
+                for progress in worker.review.fulfil(request):
+                    _advance(advance, progress)
+        except TransientError:
+            if request.id == until:
+                raise  # another's wish may wait; ours is what somebody sits before
 
 
 def _advance(advance: Advance, progress: dict[str, Any]) -> None:

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen_settings
-from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell
+from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell, tell_error
 from birdwatchd.core import shelving
 from birdwatchd.core.configuring import as_toml
-from birdwatchd.core.errors import BirdwatchdError, PhotoError
+from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError
 
 
 @app.command()
@@ -40,7 +40,8 @@ def init(root: RootOption = None, config: ConfigOption = None, json: JsonOption 
     say(f"{'A new bird folder' if new else 'The bird folder'}: {settings.root}")
     say(f"  drop photos into   {files.path(shelving.INBOX)}")
     say(f"  settings           {settings_file}")
-    say("Start it with `birdwatchd run`.")
+    here = "" if settings.root == Path("~/birdwatch").expanduser() else f" --root {settings.root}"
+    say(f"Start it with `birdwatchd run{here}`.")
 
 
 @app.command()
@@ -76,12 +77,12 @@ def _log_to_stderr() -> None:
 
 
 @app.command()
-def scan(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+def scan(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
     """Empty the inbox once and say what came of it."""
     from birdwatchd import service
 
     settings = chosen_settings(root, config)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stderr)
     with progress_bar("photos", shown=not json) as advance:
         done = service.scan(settings, sleep=time.sleep, progress=advance)
     waiting = [{"file": shelving.printable(path), "why": str(why)} for path, why in sorted(done.waiting.items())]
@@ -93,15 +94,19 @@ def scan(root: RootOption = None, config: ConfigOption = None, json: JsonOption 
                 "waiting": len(waiting),
                 "waiting_files": waiting,
                 "seconds": round(done.seconds, 3),
+                "problems": done.problems,
             }
         )
-        return
+        return int(bool(done.problems))
     say(
         f"{done.photos} photos in {done.seconds:.1f} s"
         + "".join(f", {count} {state}" for state, count in sorted(done.verdicts.items()))
     )
     for one in waiting:
         say(f"  still in the inbox: {one['file']} ({one['why']})")
+    for problem in done.problems:
+        tell(f"birdwatchd: {problem}")
+    return int(bool(done.problems))
 
 
 @app.command()
@@ -115,15 +120,11 @@ def classify(
     from birdwatchd.core import deciding
     from birdwatchd.core.photo import State
     from birdwatchd.edges.files import read_outside
-    from birdwatchd.edges.images import Limits
     from birdwatchd.examining import Examiner, content_hash
     from birdwatchd.service import spotter_loader
 
     settings = chosen_settings(root, config)
-    images = settings.images
-    examiner = Examiner(
-        spotter_loader(settings)(), Limits(max_megapixels=images.max_megapixels, formats=frozenset(images.formats))
-    )
+    examiner = Examiner.by_settings(settings, spotter_loader(settings)())
     rules = deciding.Rules(empty_below=settings.spotter.empty_below)
     answers: list[dict[str, Any]] = []
     failed = False
@@ -155,7 +156,7 @@ def classify(
             except BirdwatchdError as error:
                 failed = True
                 answer |= {"verdict": None, "what": error.message, "hint": error.hint}
-                tell(f"birdwatchd: {error}")
+                tell_error(error)
             answers.append(answer)
     if json:
         as_json(answers)
@@ -181,12 +182,19 @@ def doctor(root: RootOption = None, config: ConfigOption = None, json: JsonOptio
     from birdwatchd.edges.files import Files
     from birdwatchd.service import spotter_loader
 
-    settings = chosen_settings(root, config)
-    findings = list(
-        examination.examine(
-            Files(settings.root), load_spotter=spotter_loader(settings), sweep_s=settings.inbox.sweep_s, age_s=_age_s
+    try:
+        settings = chosen_settings(root, config)
+    except ConfigError as error:
+        findings = [examination.Finding("settings", error.message, error.hint)]
+    else:
+        findings = list(
+            examination.examine(
+                Files(settings.root),
+                load_spotter=spotter_loader(settings),
+                sweep_s=settings.inbox.sweep_s,
+                age_s=_age_s,
+            )
         )
-    )
     well = all(finding.ok for finding in findings)
     if json:
         as_json(

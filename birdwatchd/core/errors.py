@@ -24,7 +24,8 @@
     │   ├── RootUnsuitable
     │   ├── NewerDatabase
     │   └── DamagedDatabase
-    ├── UsageError          this command cannot be done; nothing was changed
+    ├── UsageError          the words of the command are wrong; nothing was changed
+    ├── Refused             the command is understood but cannot be done; nothing was changed
     │   └── UnknownPhoto
     └── AlreadyRunning      another birdwatchd works in this bird folder
 
@@ -199,17 +200,26 @@ class NewerDatabase(ConfigError):
 class DamagedDatabase(ConfigError):
     """The log cannot be read as a database."""
 
-    default_hint = "keep the file, restore the newest backup beside it, and run `birdwatchd doctor`"
+    default_hint = (
+        "stop birdwatchd and keep birdwatchd.db and birdwatchd.db-wal safe;"
+        " `sqlite3 birdwatchd.db .recover` can often save what they hold"
+    )
 
 
 class UsageError(BirdwatchdError):
-    """The command cannot be done as it was given; nothing was changed."""
+    """A word of the command means nothing; nothing was changed."""
 
-    exit_code = 1
+    exit_code = 2
     default_hint = "see `birdwatchd --help`"
 
 
-class UnknownPhoto(UsageError):
+class Refused(BirdwatchdError):
+    """The command is understood, but cannot be done; nothing was changed."""
+
+    default_hint = "see `birdwatchd --help`"
+
+
+class UnknownPhoto(Refused):
     """No photo in the log is meant by this file or number."""
 
     default_hint = "see `birdwatchd log` for the photos it knows"

@@ -377,3 +377,16 @@ def _first_scan(sight: _Sight) -> int | Ending | None:
             if segment[1] == _SOS:
                 return at
     return Ending.UNTOLD
+
+
+def scans(data: bytes) -> int:
+    """How many times a JPEG goes over its picture: once if it is baseline, about ten times if it is progressive.
+
+    Args:
+        data: the whole file. What is appended to the picture does not count: in picture data no end marker can occur.
+    """
+    begin = _first_scan(_Sight.of(data, data, len(data)))
+    if not isinstance(begin, int):
+        return 0
+    end = data.find(bytes((0xFF, _EOI)), begin)
+    return 1 + data.count(bytes((0xFF, _SOS)), begin, len(data) if end < 0 else end)

@@ -19,7 +19,7 @@ _MOVABLE = frozenset({State.FILED, State.REVIEW, State.EMPTY})
 
 NEXT: dict[State, frozenset[State]] = {
     State.CLAIMED: frozenset({State.DECIDED}),
-    State.DECIDED: SETTLED_STATES,
+    State.DECIDED: SETTLED_STATES | {State.MISSING},
     State.FILED: _MOVABLE | {State.MISSING},
     State.REVIEW: _MOVABLE | {State.MISSING},
     State.EMPTY: _MOVABLE | {State.MISSING},

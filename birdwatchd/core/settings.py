@@ -256,7 +256,8 @@ class Retention(Table):
         default=7,
         ge=0,
         le=365,
-        description="How many copies of the log are kept; the oldest makes room for the newest. 0 means none are made.",
+        description="How many copies of the log are kept; the oldest makes room for the newest. 0 means none are made. "
+        "Not built yet: this setting waits for it.",
         json_schema_extra={"unit": "copies"},
     )
 
@@ -303,10 +304,15 @@ class Settings(Table):
     deciding: Deciding = Field(
         default_factory=Deciding, description="How sure birdwatchd must be before it files a photo under a name."
     )
-    training: Training = Field(default_factory=Training, description="Learning from the photos that you have named.")
+    training: Training = Field(
+        default_factory=Training,
+        description="Learning from the photos that you have named. Not built yet: these settings wait for it.",
+    )
     inference: Inference = Field(default_factory=Inference, description="What computes the answers.")
     retention: Retention = Field(default_factory=Retention, description="How long things are kept.")
-    web: Web = Field(default_factory=Web, description="The review page in your browser.")
+    web: Web = Field(
+        default_factory=Web, description="The review page in your browser. Not built yet: these settings wait for it."
+    )
 
 
 TABLES: dict[str, type[Table]] = {

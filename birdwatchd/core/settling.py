@@ -24,6 +24,9 @@ REMOTE_FACTOR = 15
 RECHECK_S = 1.0
 """How soon a file that somebody has open is looked at again."""
 
+RECHECK_MOST_S = 60.0
+"""A file that may not be opened is looked at ever more rarely, up to this; at once when something about it changes."""
+
 
 class Writers(StrEnum):
     """What the kernel says about programs that have the file open for writing."""
@@ -40,6 +43,7 @@ class Waiting(StrEnum):
     """Why a file has not been taken yet, in words for people."""
 
     FRESH = "arrived or changed a moment ago"
+    LONGER = "of another user or machine, so it is watched a little longer"
     WRITTEN = "another program is still writing it"
     UNFINISHED = "its end has not arrived yet"
     UNREADABLE = "it may not be read; check its owner and rights"
@@ -59,7 +63,9 @@ class _Watched:
     stamp: Stamp
     still_since: float
     look_at: float
+    unfinished_since: float
     why: Waiting = Waiting.FRESH
+    pause_s: float = RECHECK_S
 
 
 class Settling:
@@ -76,12 +82,17 @@ class Settling:
         self._files: dict[str, _Watched] = {}
         self._agenda: list[tuple[float, str]] = []
 
-    def see(self, path: str, stamp: Stamp, now: float) -> None:
-        """Note that the file was there with this stamp at this time (seconds, any monotonic origin)."""
+    def see(self, path: str, stamp: Stamp, now: float, *, stood_s: float = 0.0) -> None:
+        """Note that the file was there with this stamp at this time.
+
+        Args:
+            now: seconds, any monotonic origin.
+            stood_s: for how long it has stood still, if that is known otherwise; counts only against the long wait for its end.
+        """
         known = self._files.get(path)
         if known is not None and known.stamp == stamp:
             return
-        self._files[path] = _Watched(stamp, now, now)
+        self._files[path] = _Watched(stamp, now, now, now - stood_s)
         self._put(path, now + self._quiet_s)
 
     def forget(self, path: str) -> None:
@@ -117,15 +128,16 @@ class Settling:
         if known is None:
             return False
         if look is None:
-            return self._wait(path, known, now + max(self._quiet_s, RECHECK_S), Waiting.UNREADABLE)
+            known.pause_s = min(2 * known.pause_s, RECHECK_MOST_S)
+            return self._wait(path, known, now + max(self._quiet_s, known.pause_s), Waiting.UNREADABLE)
         if look.stamp != known.stamp:
             self.see(path, look.stamp, now)
             return False
         if look.writers is Writers.SOME:
             return self._wait(path, known, now + max(self._quiet_s, RECHECK_S), Waiting.WRITTEN)
         if now < (ready := known.still_since + self._quiet_for(look.writers)):
-            return self._wait(path, known, ready, Waiting.FRESH)
-        if look.ending is Ending.INCOMPLETE and now < (ready := known.still_since + self._unfinished_s):
+            return self._wait(path, known, ready, Waiting.LONGER if look.writers is not Writers.NONE else Waiting.FRESH)
+        if look.ending is Ending.INCOMPLETE and now < (ready := known.unfinished_since + self._unfinished_s):
             return self._wait(path, known, ready, Waiting.UNFINISHED)
         return True
 

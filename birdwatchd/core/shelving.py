@@ -132,4 +132,4 @@ def species_name(text: str) -> str:
         raise UsageError(
             f"{printable(text)!r} cannot be the name of a species: {problem}", hint="try one like house-finch"
         )
-    return name
+    return NO_BIRD if name.casefold() == NO_BIRD else name

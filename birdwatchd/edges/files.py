@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -27,12 +28,13 @@ from birdwatchd.core.errors import (
     DiskTrouble,
     NotAllowed,
     PhotoVanished,
+    Refused,
     RootGone,
     RootUnsuitable,
     TooLarge,
     TransientError,
 )
-from birdwatchd.core.formats import TAIL_BYTES, ending, sniff
+from birdwatchd.core.formats import READABLE, TAIL_BYTES, ending, sniff
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import Look, Writers
 
@@ -43,6 +45,12 @@ FOLDER_MODE = 0o2775
 
 GROUP_MAY_WORK = 0o2070
 """The part of it that matters. Where it is inherited nothing is changed: a sandbox may forbid to set it (RestrictSUIDSGID)."""
+
+HELD_PREFIX = ".birdwatchd-"
+"""Begins the hidden name of an original that is just being copied from an inbox on another file system."""
+
+LOCK_TRIES = 5
+LOCK_PAUSE_S = 0.05
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "ncpfs", "virtiofs"}
@@ -187,6 +195,8 @@ class Files:
         self._marker_inode: tuple[int, int] | None = None
         self._inbox_inode: tuple[int, int] | None = None
         self.inbox_is_remote = False
+        self.alive: Callable[[], None] = lambda: None
+        """Called after each piece of a long copy, for whoever waits."""
 
     def path(self, relative: str) -> Path:
         """Absolute path of something below the bird folder."""
@@ -212,8 +222,11 @@ class Files:
             if not folder.startswith(shelving.PRIVATE):
                 path.chmod(FOLDER_MODE)
 
-    def check(self) -> None:
+    def check(self, *, mend: bool = True) -> None:
         """Whether this can be worked in.
+
+        Args:
+            mend: make a folder again that somebody deleted.
 
         Raises:
             RootUnsuitable: not a bird folder, spread over file systems, on a network, or not writable.
@@ -239,7 +252,10 @@ class Files:
                     raise RootUnsuitable(
                         f"{path} is a symbolic link", hint="make it a real folder, or mount a disk there"
                     )
-                self._make_shelf(folder)
+                if mend:
+                    self._make_shelf(folder)
+                elif not path.is_dir():
+                    raise RootUnsuitable(f"{path} is missing", hint="birdwatchd makes it again at its next start")
                 if folder != shelving.INBOX and path.stat().st_dev != home:
                     raise RootUnsuitable(
                         f"{path} lies on another file system than {self.root}",
@@ -287,13 +303,21 @@ class Files:
         with _unsuitable(self.root):
             handle = os.open(self.path(shelving.MARKER), os.O_RDWR | os.O_CLOEXEC)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _flock(handle)
             except OSError as error:
                 os.close(handle)
                 if isinstance(error, BlockingIOError):
                     raise AlreadyRunning(f"another birdwatchd already works in {self.root}") from error
                 raise
         return RootLock(handle)
+
+    def is_locked(self) -> bool:
+        """Whether some process works here now."""
+        try:
+            self.lock().release()
+        except AlreadyRunning:
+            return True
+        return False
 
     def free_bytes(self) -> int:
         """Room left for this user on the disk of the bird folder."""
@@ -303,8 +327,18 @@ class Files:
 
     # -- the inbox
 
-    def inbox_files(self, is_ignored: Callable[..., bool]) -> Iterator[tuple[str, Stamp]]:
+    def inbox_files(
+        self,
+        is_ignored: Callable[..., bool],
+        *,
+        on_closed_folder: Callable[[str], None] = lambda _: None,
+        on_held: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[tuple[str, Stamp]]:
         """Every regular file in the inbox that is not ignored, with its stamp; paths relative to the inbox.
+
+        Args:
+            on_closed_folder: is told each sub-folder that may not be listed; the others are.
+            on_held: is told each original that still has the hidden name of a claim.
 
         Symbolic links, pipes, sockets and devices are never followed or opened. A folder that vanishes meanwhile is skipped.
         """
@@ -317,7 +351,8 @@ class Files:
                 continue
             except OSError as error:
                 if folder:
-                    continue  # one unreadable sub-folder must not stop the others; `doctor` names it
+                    on_closed_folder(folder)
+                    continue
                 raise DiskTrouble(f"cannot list the inbox: {error.strerror}") from error
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
@@ -325,6 +360,8 @@ class Files:
                     if entry.is_dir(follow_symlinks=False):
                         if not is_ignored(entry.name, folder=True):
                             pending.append(path)
+                    elif entry.name.startswith(HELD_PREFIX):
+                        on_held(path)
                     elif entry.is_file(follow_symlinks=False) and not is_ignored(entry.name):
                         yield path, stamp_of(entry.stat(follow_symlinks=False))
                 except OSError:  # gone between the list and the look: the next sweep knows better
@@ -333,8 +370,9 @@ class Files:
     def inbox_stamp(self, inbox_path: str) -> Stamp | None:
         """Stamp of one inbox file; None when it is gone or no regular file."""
         try:
+            self._refuse_linked_folders(inbox_path)
             found = (self.path(shelving.INBOX) / inbox_path).lstat()
-        except OSError:
+        except (OSError, PhotoVanished):
             return None
         return stamp_of(found) if stat.S_ISREG(found.st_mode) else None
 
@@ -345,6 +383,7 @@ class Files:
             PhotoVanished: it is gone, or no regular file.
         """
         path = self.path(shelving.INBOX) / inbox_path
+        self._refuse_linked_folders(inbox_path)
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except PermissionError:
@@ -381,62 +420,134 @@ class Files:
     def claim(self, inbox_path: str, stamp: Stamp, work_path: str) -> None:
         """Take a file out of the inbox into the work folder, in one step.
 
-        From another file system it is copied, proved unchanged meanwhile, and only then removed there.
+        From another file system it is first given a hidden name beside its own, so that nobody can replace it; then copied; and only
+        when the copy is durable the original goes. `release` tidies up what a crash leaves of that.
 
         Raises:
-            PhotoVanished: it is gone or not what it was; the inbox is as it was.
+            PhotoVanished: it is gone, or not what it was, or somebody has it open for writing; the inbox is as it was.
             NotAllowed: its folder does not let go of it.
         """
         source, target = self.path(shelving.INBOX) / inbox_path, self.path(work_path)
         name = shelving.printable(inbox_path)
         with _disk(f"cannot take {name}"):
+            self._refuse_linked_folders(inbox_path)
             if stamp_of(source.lstat()) != stamp:
                 raise PhotoVanished(f"{name} changed while it was about to be taken")
             try:
                 if not _renamed(source, target):
-                    _claim_across(source, stamp, target)
+                    self._claim_across(inbox_path, stamp, target)
                     return
             except PermissionError as error:
                 raise NotAllowed(f"{name} may not be taken: {error.strerror}") from error
-            moved = stamp_of(target.lstat())
-            if (moved.inode, moved.size_bytes, moved.mtime_ns) != (stamp.inode, stamp.size_bytes, stamp.mtime_ns):
-                self.give_back(work_path, inbox_path)
-                raise PhotoVanished(f"{name} changed while it was taken")
             try:
+                self._prove_unchanged(target, stamp)
                 _fsync(target)
-            except OSError:
+            except (OSError, PhotoVanished):
                 self.give_back(work_path, inbox_path)
                 raise
 
-    def give_back(self, work_path: str, inbox_path: str) -> str:
-        """Put a file from the work folder back into the inbox, under its own name or a free one; returns that name."""
+    def _claim_across(self, inbox_path: str, stamp: Stamp, target: Path) -> None:
+        held, part = self._held(inbox_path, target.name), target.with_name(f"{target.name}.part")
+        _rename_noreplace(self.path(shelving.INBOX) / inbox_path, held)
+        try:
+            self._prove_unchanged(held, stamp)
+            with _no_part_left(part):
+                copied = _copy(held, part, self.alive)
+                if (copied.size_bytes, copied.mtime_ns) != (stamp.size_bytes, stamp.mtime_ns):
+                    part.unlink()
+                    raise PhotoVanished(f"{shelving.printable(inbox_path)} changed while it was copied")
+                _rename_noreplace(part, target)
+            _fsync(target.parent)
+            held.unlink()
+        except (OSError, PhotoVanished):
+            # An unlink that reports an error may have happened all the same (network mounts): the copy goes only if the original
+            # is really there.
+            if os.path.lexists(held):
+                target.unlink(missing_ok=True)
+                self._rename_to_free_name(held, inbox_path)
+                raise
+            if not os.path.lexists(target):
+                raise
+
+    def _prove_unchanged(self, path: Path, stamp: Stamp) -> None:
+        """A file under a name that nobody else knows: still what was found settled, and nobody is about to write to it."""
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = stamp_of(os.fstat(handle))
+            same = (found.inode, found.size_bytes, found.mtime_ns) == (stamp.inode, stamp.size_bytes, stamp.mtime_ns)
+            if not same or self._writers(handle) is Writers.SOME:
+                raise PhotoVanished(f"{shelving.printable(path.name)} changed while it was taken")
+        finally:
+            os.close(handle)
+
+    def is_as_claimed(self, work_path: str, stamp: Stamp) -> bool:
+        """Whether nobody wrote to a claimed file after all. A copy is ours alone and cannot be written to."""
+        with _disk(f"cannot look at {work_path}"):
+            found = stamp_of(self.path(work_path).lstat())
+        if (found.device, found.inode) != (stamp.device, stamp.inode):
+            return True
+        return (found.size_bytes, found.mtime_ns) == (stamp.size_bytes, stamp.mtime_ns)
+
+    def _held(self, inbox_path: str, work_name: str) -> Path:
+        source = self.path(shelving.INBOX) / inbox_path
+        return source.with_name(_cut(f"{HELD_PREFIX}{work_name}-{source.name}"))
+
+    def release(self, inbox_path: str, work_path: str, *, copied_as: str | None) -> None:
+        """After a crash in a claim across file systems: free the original from its hidden name.
+
+        Args:
+            copied_as: SHA-256 of the whole copy in the work folder, if there is one: an original of that content is removed, any
+                other goes back into the inbox.
+        """
+        if not inbox_path:
+            return
+        held = self._held(inbox_path, work_path.rpartition("/")[2])
+        with _disk(f"cannot release {shelving.printable(inbox_path)}"):
+            if not os.path.lexists(held):
+                return
+            if copied_as is not None and _hash_of(held) == copied_as:
+                held.unlink()
+                _fsync(held.parent)
+            else:
+                self._rename_to_free_name(held, inbox_path)
+
+    def release_stray(self, held_path: str, *, remove: bool) -> None:
+        """The same for a hidden original whose claim has ended long ago, because its disk was away: remove it or put it back."""
+        held = self.path(shelving.INBOX) / held_path
+        with _disk(f"cannot release {shelving.printable(held_path)}"):
+            if remove:
+                held.unlink(missing_ok=True)
+                _fsync(held.parent)
+            else:
+                name = held.name.removeprefix(HELD_PREFIX).partition("-")[2]
+                self._rename_to_free_name(held, str(PurePosixPath(held_path).with_name(name or held.name.lstrip("."))))
+
+    def _rename_to_free_name(self, path: Path, inbox_path: str) -> str:
+        """Give something in or for the inbox its name there, or a free one beside it; returns that name."""
         wanted = PurePosixPath(inbox_path)
-        with _disk(f"cannot put {shelving.printable(inbox_path)} back into the inbox"):
-            (self.path(shelving.INBOX) / wanted.parent).mkdir(parents=True, exist_ok=True)
+        (self.path(shelving.INBOX) / wanted.parent).mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
             name = wanted.name if number == 1 else _cut(f"recovered-{number}-{wanted.name}")
             free = wanted.with_name(name)
-            with _disk(f"cannot put {shelving.printable(inbox_path)} back into the inbox"):
-                try:
-                    _rename_or_copy(self.path(work_path), self.path(shelving.INBOX) / free)
-                except FileExistsError:
-                    continue
+            try:
+                _rename_or_copy(path, self.path(shelving.INBOX) / free)
+            except FileExistsError:
+                continue
             return str(free)
         raise DiskTrouble(f"no free name for {shelving.printable(inbox_path)} in the inbox")
 
-    def drop_claimed_original(self, inbox_path: str, stamp: Stamp, sha256: str) -> bool:
-        """After a crash between copy and removal: remove the inbox file if it is the very one that was copied.
+    def _refuse_linked_folders(self, inbox_path: str) -> None:
+        """A symbolic link would lead out of the inbox, to what is none of our business."""
+        folder = self.path(shelving.INBOX)
+        for part in ("", *PurePosixPath(inbox_path).parts[:-1]):
+            folder = folder / part
+            if folder.is_symlink():
+                raise PhotoVanished(f"{shelving.printable(inbox_path)} lies behind a symbolic link")
 
-        Returns:
-            True if it was there, unchanged and of the same content, and is removed now.
-        """
-        source = self.path(shelving.INBOX) / inbox_path
-        with _disk(f"cannot remove {shelving.printable(inbox_path)} from the inbox"):
-            if self.inbox_stamp(inbox_path) != stamp or _hash_of(source) != sha256:
-                return False
-            source.unlink()
-            _fsync(source.parent)
-        return True
+    def give_back(self, work_path: str, inbox_path: str) -> str:
+        """Put a file from the work folder back into the inbox, under its own name or a free one; returns that name."""
+        with _disk(f"cannot put {shelving.printable(inbox_path)} back into the inbox"):
+            return self._rename_to_free_name(self.path(work_path), inbox_path)
 
     # -- photos in the bird folder
 
@@ -455,8 +566,8 @@ class Files:
         for shelf in (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY):
             for path in self.path(shelf).rglob(f"*{mark}*"):
                 relative = path.relative_to(self.root).as_posix()
-                if not relative.isprintable():
-                    continue  # a folder whose name the log cannot hold
+                if any("\ud800" <= char <= "\udfff" for char in relative):
+                    continue  # a folder whose name is no text: the log cannot hold it
                 if self.exists(relative) and self.sha256_of(relative) == sha256:
                     return relative
         return None
@@ -472,7 +583,8 @@ class Files:
         Raises:
             TooLarge: it has more than `max_bytes`.
         """
-        return read_outside(self.path(relative), max_bytes=max_bytes)
+        with _disk(f"cannot read {shelving.printable(relative)}"):
+            return _read(self.path(relative), max_bytes)
 
     def place(self, source: str, target: str) -> None:
         """Move a photo to where it belongs, making the folder first if need be. On the disk after `sync`.
@@ -489,9 +601,13 @@ class Files:
                 raise TargetTaken(f"{shelving.printable(target)} is taken") from error
 
     def _make_folder(self, folder: Path) -> None:
+        if folder == self.root:
+            return
+        if folder.is_symlink():
+            raise DiskTrouble(f"{shelving.printable(str(folder))} is a symbolic link", hint="make it a real folder")
+        self._make_folder(folder.parent)
         if folder.is_dir():
             return
-        self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         if folder.stat().st_mode & GROUP_MAY_WORK != GROUP_MAY_WORK:
             folder.chmod(FOLDER_MODE)
@@ -551,6 +667,12 @@ class Files:
         with _disk("cannot list the work folder"):
             return sorted(f"{shelving.WORK}/{path.name}" for path in self.path(shelving.WORK).iterdir())
 
+    def suffix_of(self, work_path: str) -> str:
+        """The suffix that fits what a file without a name is, such as `.jpeg`; nothing if it is no photo."""
+        with _disk("cannot look into the work folder"), self.path(work_path).open("rb") as file:
+            kind = sniff(file.read(HEAD_BYTES))
+        return f".{kind}" if kind in READABLE else ""
+
     def drop_litter(self, work_path: str) -> None:
         """Remove an unfinished copy from the work folder; its original is still where it came from."""
         with _disk("cannot tidy the work folder"):
@@ -562,22 +684,58 @@ def read_outside(path: Path, *, max_bytes: int) -> bytes:
 
     Raises:
         TooLarge: it has more than `max_bytes`.
-        PhotoVanished, DiskTrouble: it is not there, no regular file, or cannot be read.
+        Refused: there is no such file, or it cannot be read.
     """
-    name = shelving.printable(str(path))
-    with _disk(f"cannot read {name}"):
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(handle)
-            raise DiskTrouble(f"{name} is no file", hint="give the path of a photo")
-        with os.fdopen(handle, "rb") as file:
-            if found.st_size > max_bytes:
-                raise TooLarge(
-                    f"{found.st_size / 1e6:,.0f} megabytes, and at most {max_bytes / 1e6:,.0f} are read",
-                    hint="drop a smaller copy; no camera photo is that large",
-                )
-            return file.read(max_bytes + 1)
+    with _outside(path):
+        return _read(path, max_bytes)
+
+
+def hash_outside(path: Path) -> str:
+    """Hex SHA-256 of a file anywhere.
+
+    Raises:
+        Refused: there is no such file, or it cannot be read.
+    """
+    with _outside(path):
+        return _hash_of(path)
+
+
+@contextmanager
+def _outside(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Refused(
+            f"cannot read {shelving.printable(str(path))}: {why}", hint="give the path of a photo you may read"
+        ) from error
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no file")
+    with os.fdopen(handle, "rb") as file:
+        if found.st_size > max_bytes:
+            raise TooLarge(
+                f"{found.st_size / 1e6:,.0f} megabytes, and at most {max_bytes / 1e6:,.0f} are read",
+                hint="drop a smaller copy; no camera photo is that large",
+            )
+        return file.read(max_bytes + 1)
+
+
+def _flock(handle: int) -> None:
+    """Take the lock, with a little patience: `doctor` holds it for a moment when it asks whether somebody works."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _hash_of(path: Path) -> str:
@@ -609,28 +767,13 @@ def _renamed(source: Path, target: Path) -> bool:
     return True
 
 
-def _claim_across(source: Path, stamp: Stamp, target: Path) -> None:
-    """Out of an inbox on another file system: the copy is whole before the original goes, and goes itself if that must stay."""
-    part = target.with_name(f"{target.name}.part")
-    with _no_part_left(part):
-        if _copy(source, part) != stamp or stamp_of(source.lstat()) != stamp:
-            part.unlink()
-            raise PhotoVanished(f"{shelving.printable(source.name)} changed while it was copied")
-        _rename_noreplace(part, target)
-    try:
-        _fsync(target.parent)
-        source.unlink(missing_ok=True)
-    except OSError:
-        target.unlink()
-        raise
-
-
-def _copy(source: Path, target: Path) -> Stamp:
+def _copy(source: Path, target: Path, alive: Callable[[], None] = lambda: None) -> Stamp:
     """Copy a file durably to a new name; returns the stamp that the original had when its last byte was read."""
     handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as original, target.open("xb") as copy:
         while chunk := original.read(COPY_CHUNK_BYTES):
             copy.write(chunk)
+            alive()
         copy.flush()
         os.fsync(copy.fileno())
         return stamp_of(os.fstat(original.fileno()))

@@ -44,6 +44,10 @@ _PARSERS: Mapping[Kind, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 }
 
 
+MOST_SCANS = 100
+"""A progressive JPEG takes about ten. Each costs a pass over all pixels, so 20,000 of them in a small file would take minutes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a file may ask of this machine.
@@ -160,6 +164,8 @@ def _admit(data: bytes, limits: Limits) -> Kind:
         _check_size(canvas_px, limits)
     # Before the parser, also because Pillow would step through a header of junk byte by byte.
     _check_end(data, kind)
+    if kind is Kind.JPEG and (scans := formats.scans(data)) > MOST_SCANS:
+        raise Damaged(f"it goes over its picture {scans:,} times; no camera does that")
     return kind
 
 

@@ -2,6 +2,9 @@
 
 import os
 import socket
+import subprocess
+
+UNIT = "birdwatchd.service"
 
 
 class Notifier:
@@ -41,6 +44,17 @@ class Notifier:
         address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as lamp:
-                lamp.sendto(text.encode(), address)
-        except OSError:  # a manager that went away must not stop the daemon; it has nobody to tell
+                lamp.sendto(text.encode(), socket.MSG_DONTWAIT, address)
+        except OSError:  # a manager that went away or does not listen must not stop the daemon
             return
+
+
+def unit_state() -> str | None:
+    """What systemd says of our unit: active, inactive, failed …; None where it is not installed or there is no systemd."""
+    ask = ["systemctl", "show", "--property=LoadState,ActiveState", UNIT]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    state = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    return state.get("ActiveState") if state.get("LoadState") == "loaded" else None

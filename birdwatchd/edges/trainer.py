@@ -18,7 +18,8 @@ def build_spotter(models: Path) -> Path:
     Raises:
         ModelError: it could not be built, with the reason the child gave.
     """
-    command = [sys.executable, "-m", "birdwatchd.training", "spotter", str(models)]
+    # -P: whatever lies in the folder where somebody typed the command must not be imported.
+    command = [sys.executable, "-P", "-m", "birdwatchd.training", "spotter", str(models)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:

@@ -283,7 +283,7 @@ def _agreeing(
         session = open_session(path, provider, threads, manifest.recipe)
         answers = [_run(session, question) for question in _questions(manifest)]
     except ProviderUnavailable as reason:
-        log.info("not computing with %s: %s", provider, reason)
+        log.debug("not computing with %s: %s", provider, reason)
         return None
     except _ORT_ERRORS as error:
         log.warning("not computing with %s: it fails: %s", provider, _first_line(error))

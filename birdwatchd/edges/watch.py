@@ -4,6 +4,8 @@ watchdog calls back in its own thread. A handler that raises would end that thre
 so it only passes the path on, to something that never blocks.
 """
 
+import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserver
+from watchdog.observers.polling import PollingObserverVFS
 from watchdog.utils import BaseThread
 
 HEARD = [FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent]
@@ -58,7 +60,7 @@ class Watch:
         self._put = put
         self._poll = poll
         self._observer: BaseObserver | None = None
-        self._inode = 0
+        self._folder = (0, 0)
         self._threads: list[threading.Thread] = []
         self.problem: str | None = "not started"
 
@@ -67,10 +69,10 @@ class Watch:
         before = threading.enumerate()
         observer: BaseObserver | None = None
         try:
-            observer = PollingObserver(timeout=POLL_S) if self._poll else Observer()
+            observer = PollingObserverVFS(os.lstat, os.scandir, polling_interval=POLL_S) if self._poll else Observer()
             observer.schedule(_Handler(self._inbox, self._put), str(self._inbox), recursive=True, event_filter=HEARD)
             observer.start()
-            self._inode = self._inbox.stat().st_ino
+            self._folder = _identity(self._inbox)
         except OSError as error:
             self.problem = f"new files are found only by the sweep: {error.strerror or error}"
             if observer is not None:
@@ -107,13 +109,21 @@ class Watch:
     def _is_well(self, observer: BaseObserver) -> bool:
         """The observer's own `is_alive` says nothing of the threads that do the watching (measured: watchdog 7.1.0)."""
         try:
-            same_folder = self._inbox.stat().st_ino == self._inode
+            same_folder = _identity(self._inbox) == self._folder
         except OSError:
             return False
         return same_folder and bool(observer.emitters) and all(thread.is_alive() for thread in self._threads)
 
     @staticmethod
     def _end(observer: BaseObserver) -> None:
+        # It complains of each event that comes after this, at the level of an error.
+        logging.getLogger("watchdog").setLevel(logging.CRITICAL)
         observer.stop()  # also when it is not alive: it owns threads that may be
         if observer.is_alive():
             observer.join(STOP_WITHIN_S)
+        logging.getLogger("watchdog").setLevel(logging.NOTSET)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino

@@ -7,11 +7,11 @@ from typing import TypeVar
 import pytest
 
 from birdwatchd.core import errors
-from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError
+from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError, UsageError
 
 Kind = TypeVar("Kind", bound=BirdwatchdError)
 
-POLICIES = {"PhotoError", "TransientError", "ModelError", "ConfigError", "UsageError", "AlreadyRunning"}
+POLICIES = {"PhotoError", "TransientError", "ModelError", "ConfigError", "UsageError", "Refused", "AlreadyRunning"}
 """The branches, each with its consequence."""
 
 
@@ -60,8 +60,8 @@ def test_every_error_is_for_something_and_says_what_to_do(kind: type[BirdwatchdE
     assert str(kind("it broke", hint="")) == "it broke"
 
 
-def test_only_what_a_person_must_set_right_ends_with_two() -> None:
-    assert {kind for kind in OWN if kind.exit_code == 2} == set(tree(ConfigError))
+def test_only_wrong_words_and_what_a_person_must_set_right_end_with_two() -> None:
+    assert {kind for kind in OWN if kind.exit_code == 2} == {*tree(ConfigError), UsageError}
 
 
 def test_every_reason_for_quarantine_is_one_folder_and_drawn() -> None:

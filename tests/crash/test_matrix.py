@@ -247,7 +247,7 @@ def test_no_death_loses_a_label_an_undo_or_an_import(tmp_path: Path, monkeypatch
 
         def word(_: Files, pipeline: Pipeline, review: Review, tree: Path = tree) -> None:
             pipeline.resume()
-            _exhaust(review.undo(since="2000"))
+            _exhaust(review.undo(since="2000", until="9999"))
             _exhaust(review.label(1, "robin", source="cli", actor="test"))
             _exhaust(review.bring_in(tree, actor="test"))
 

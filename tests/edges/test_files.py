@@ -30,6 +30,7 @@ from birdwatchd.core.errors import (
     DiskTrouble,
     NotAllowed,
     PhotoVanished,
+    Refused,
     RootGone,
     RootUnsuitable,
     TooLarge,
@@ -39,7 +40,7 @@ from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import Writers
 from birdwatchd.edges import files as hands
-from birdwatchd.edges.files import Files, TargetTaken, file_system_of, read_outside, write_whole
+from birdwatchd.edges.files import HELD_PREFIX, Files, TargetTaken, file_system_of, read_outside, stamp_of, write_whole
 from tests.books import content
 from tests.pictures import jpeg
 
@@ -710,36 +711,73 @@ def test_from_another_disk_it_is_copied_and_then_removed_there(far: Spread) -> N
     assert tree(far.path(shelving.WORK)) == {"1": data}
 
 
-def test_a_file_written_to_during_the_copy_is_not_taken(far: Spread, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["written", "renamed"])
+def test_what_comes_under_the_same_name_during_the_copy_is_another_photo(
+    far: Spread, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     stamp = drop(far)
     fsync = os.fsync
+    inbox = far.path("inbox")
 
-    def while_a_writer_appends(handle: int) -> None:
-        with (far.path("inbox") / "a.jpg").open("ab") as writer:
-            writer.write(b" and more")
+    def while_the_next_arrives(handle: int) -> None:
+        if way == "written":
+            (inbox / "a.jpg").write_bytes(b"A PHOTO")
+        else:
+            drop(far, ".newer", b"A PHOTO")
+            (inbox / ".newer").replace(inbox / "a.jpg")
         fsync(handle)
 
-    monkeypatch.setattr(os, "fsync", while_a_writer_appends)
-    with pytest.raises(PhotoVanished, match="changed while it was copied"):
-        far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
-    assert tree(far.path("inbox")) == {"a.jpg": b"a photo and more"}
-    assert far.work_files() == []
+    monkeypatch.setattr(os, "fsync", while_the_next_arrives)
+    far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert tree(inbox) == {"a.jpg": b"A PHOTO"}
+    assert far.path(f"{shelving.WORK}/1").read_bytes() == b"a photo"
 
 
-def test_a_file_replaced_during_the_copy_is_not_taken(far: Spread, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_original_whose_removal_fails_but_happened_is_not_lost(far: Spread, monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = drop(far)
-    fsync = os.fsync
+    unlink = Path.unlink
 
-    def while_it_is_replaced(handle: int) -> None:
-        drop(far, ".newer", b"A PHOTO")
-        (far.path("inbox") / ".newer").replace(far.path("inbox") / "a.jpg")
-        fsync(handle)
+    def removed_but_reported_as_failed(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        if HELD_PREFIX in path.name:
+            raise refuse(errno.EIO)
 
-    monkeypatch.setattr(os, "fsync", while_it_is_replaced)
+    monkeypatch.setattr(Path, "unlink", removed_but_reported_as_failed)
+    far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert far.path(f"{shelving.WORK}/1").read_bytes() == b"a photo"
+
+
+def test_a_writer_that_opens_it_in_the_last_moment_keeps_its_file(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = drop(files)
+    with (files.path("inbox") / "a.jpg").open("ab"), pytest.raises(PhotoVanished):
+        files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert (swept(files), files.work_files()) == (["a.jpg"], [])
+
+
+def test_a_stray_original_goes_back_or_goes_away(files: Files) -> None:
+    for name in ("stays", "goes"):
+        (files.path("inbox") / f"{HELD_PREFIX}7-{name}.jpg").write_bytes(b"a photo")
+    found: list[str] = []
+    assert list(files.inbox_files(is_ignored, on_held=found.append)) == []
+    assert len(found) == 2
+    for path in found:
+        files.release_stray(path, remove="goes" in path)
+    assert swept(files) == ["stays.jpg"]
+
+
+def test_nothing_behind_a_linked_folder_is_ever_seen_or_taken(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.jpg").write_bytes(b"a photo")
+    stamp = stamp_of((tmp_path / "outside" / "a.jpg").lstat())
+    (files.path("inbox") / "pics").symlink_to(tmp_path / "outside")
+    assert files.inbox_stamp("pics/a.jpg") is None
     with pytest.raises(PhotoVanished):
-        far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
-    assert tree(far.path("inbox")) == {"a.jpg": b"A PHOTO"}
-    assert far.work_files() == []
+        files.look("pics/a.jpg")
+    with pytest.raises(PhotoVanished):
+        files.claim("pics/a.jpg", stamp, f"{shelving.WORK}/1")
+    assert (tmp_path / "outside" / "a.jpg").read_bytes() == b"a photo"
 
 
 def _no_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -755,7 +793,7 @@ def test_a_full_disk_leaves_no_half_copy_in_the_work_folder(far: Spread, monkeyp
     with pytest.raises(DiskFull):
         far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
     assert far.work_files() == []
-    assert far.inbox_stamp("a.jpg") == stamp
+    assert tree(far.path("inbox")) == {"a.jpg": b"a photo"}
 
 
 def test_a_half_copy_of_an_earlier_attempt_is_written_over(far: Spread) -> None:
@@ -831,16 +869,6 @@ def test_a_folder_that_cannot_be_made_in_the_inbox_is_trouble_not_a_crash(files:
     with pytest.raises(DiskTrouble):
         files.give_back(f"{shelving.WORK}/1", "feeder/a.jpg")
     assert files.work_files() == [f"{shelving.WORK}/1"]
-
-
-def test_the_original_of_a_copy_is_removed_only_if_it_is_the_very_one(files: Files) -> None:
-    stamp = drop(files)
-    assert not files.drop_claimed_original("a.jpg", stamp, content(b"other"))
-    assert not files.drop_claimed_original("a.jpg", Stamp(1, 2, 3, 4, 5), SHA256)
-    assert not files.drop_claimed_original("gone.jpg", stamp, SHA256)
-    assert swept(files) == ["a.jpg"]
-    assert files.drop_claimed_original("a.jpg", stamp, SHA256)
-    assert swept(files) == []
 
 
 # -- placing
@@ -980,10 +1008,10 @@ def test_reading_what_is_no_file_is_refused_and_leaves_nothing_open(
 ) -> None:
     make(tmp_path / "trap")
     before = open_files()
-    with pytest.raises(DiskTrouble, match="is no file"):
+    with pytest.raises(Refused, match="is no file"):
         read_outside(tmp_path / "trap", max_bytes=100)
     assert open_files() == before
-    with pytest.raises(PhotoVanished):
+    with pytest.raises(Refused, match="No such file"):
         read_outside(tmp_path / "gone", max_bytes=100)
 
 

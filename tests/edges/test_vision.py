@@ -364,12 +364,12 @@ def test_a_provider_that_disagrees_is_passed_over(
 def test_a_provider_that_the_machine_lacks_is_one_quiet_line(
     models_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, logger="birdwatchd")
     workshop = Workshop(tensorrt=ProviderUnavailable("no TensorRT"), cuda=ProviderUnavailable("no NVIDIA GPU"))
     assert Spotter.load(models_dir, open_session=workshop).provider == "cpu"
     assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("INFO", "not computing with tensorrt: no TensorRT"),
-        ("INFO", "not computing with cuda: no NVIDIA GPU"),
+        ("DEBUG", "not computing with tensorrt: no TensorRT"),
+        ("DEBUG", "not computing with cuda: no NVIDIA GPU"),
     ]
 
 

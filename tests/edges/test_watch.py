@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from watchdog.observers import Observer
-from watchdog.observers.polling import PollingObserver
+from watchdog.observers.polling import PollingObserverVFS
 from watchdog.utils import BaseThread
 
 from birdwatchd.edges import watch as window
@@ -232,7 +232,7 @@ def test_polling_hears_too(inbox: Path, ear: Ear, poll_fast: None) -> None:
     watch.start()
     try:
         assert state(watch) == ("polling", None)
-        assert any(isinstance(thread, PollingObserver) for thread in threads())
+        assert any(isinstance(thread, PollingObserverVFS) for thread in threads())
         (inbox / "a.jpg").write_bytes(b"a photo")
         ear.waits_for("a.jpg")
         (inbox / "feeder").mkdir()

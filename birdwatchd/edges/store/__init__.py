@@ -35,9 +35,9 @@ class Store:
         self.questions = Questions(connection)
 
     @classmethod
-    def open(cls, path: Path) -> "Store":
+    def open(cls, path: Path, *, migrate: bool = True) -> "Store":
         """For writing; see `Connection.open`."""
-        return cls(Connection.open(path))
+        return cls(Connection.open(path, migrate=migrate))
 
     @classmethod
     def read_only(cls, path: Path) -> "Store":

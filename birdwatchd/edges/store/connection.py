@@ -19,7 +19,7 @@ from birdwatchd.core.errors import (
 SCHEMA_VERSION = 1
 """Kept in `PRAGMA user_version`; one more with every migration, so that an older program refuses a newer log."""
 
-BUSY_TIMEOUT_S = 30.0
+BUSY_TIMEOUT_S = 10.0
 Row = dict[str, Any]
 Parameters = Sequence[Any] | dict[str, Any]
 
@@ -60,10 +60,14 @@ class Connection:
         self._db = db
 
     @classmethod
-    def open(cls, path: Path) -> "Connection":
-        """Open for writing; make or migrate the tables first. Call it while holding the bird folder's lock, or after somebody did.
+    def open(cls, path: Path, *, migrate: bool = True) -> "Connection":
+        """Open for writing.
+
+        Args:
+            migrate: make the tables, or bring them up to date, first; only for the holder of the bird folder's lock.
 
         Raises:
+            ConfigError: the tables are older, and `migrate` is off.
             NewerDatabase: a newer birdwatchd wrote it; it is left as it is.
             DamagedDatabase: it cannot be read.
         """
@@ -74,7 +78,11 @@ class Connection:
                 db.execute("PRAGMA foreign_keys = ON")
                 # The order of file and row survives a power cut only with FULL: with NORMAL, acknowledged rows were lost (measured).
                 db.execute("PRAGMA synchronous = FULL")
-                _migrate(db, path)
+                _refuse_newer(db, path)
+                if migrate:
+                    _migrate(db)
+                else:
+                    _refuse_older(db, path)
             except BaseException:
                 db.close()
                 raise
@@ -96,8 +104,7 @@ class Connection:
             db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             try:
                 _refuse_newer(db, path)
-                if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
-                    raise ConfigError(f"the log at {path} is not set up yet, or older", hint="run `birdwatchd init`")
+                _refuse_older(db, path)
             except BaseException:
                 db.close()
                 raise
@@ -186,9 +193,13 @@ def _refuse_newer(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def _refuse_older(db: sqlite3.Connection, path: Path) -> None:
+    if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+        raise ConfigError(f"the log at {path} is not set up yet, or older", hint="run `birdwatchd init`")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
     """Bring the tables up to date in one transaction: the old log or the new one, never something between."""
-    _refuse_newer(db, path)
     if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         db.execute("PRAGMA journal_mode = WAL").fetchall()
     if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:

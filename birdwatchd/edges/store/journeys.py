@@ -38,10 +38,10 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A photo that the log knows with the same content."""
+    """A photo that the log knows with the same content, and where it may be: at its place, or on the way to it."""
 
     photo_id: int
-    path: str
+    paths: tuple[str, ...]
     state: State
 
 
@@ -206,10 +206,10 @@ class Journeys:
             for photo_id in photo_ids:
                 self._db.execute("UPDATE journeys SET attempts = 0 WHERE photo_id = ?", (photo_id,))
 
-    def cancel(self, photo_id: int) -> None:
-        """Give up a planned move of a resting photo whose bytes a person took elsewhere."""
+    def give_up(self, photo_id: int, *, reason: str) -> None:
+        """End a journey whose bytes are nowhere that we know."""
         with self._db.writing():
-            self._mark_missing([photo_id])
+            self._db.execute("UPDATE photos SET state = ?, reason = ? WHERE id = ?", (State.MISSING, reason, photo_id))
             self._db.execute("DELETE FROM journeys WHERE photo_id = ?", (photo_id,))
 
     def record_receipts(self, moves: Sequence[Move]) -> None:
@@ -225,9 +225,19 @@ class Journeys:
         with self._db.writing():
             self._mark_missing(photo_ids)
 
+    def record_found(self, photo_id: int, path: str) -> None:
+        """A person moved this photo; it lies here now."""
+        with self._db.writing():
+            self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, photo_id))
+
+    def get(self, photo_id: int) -> Journey:
+        """One journey that is not finished."""
+        (row,) = self._db.rows(f"{_JOURNEYS} WHERE journeys.photo_id = ?", (photo_id,))
+        return _journey(row)
+
     def under_way(self) -> list[Journey]:
         """Every journey that is not finished, oldest first."""
-        return [_journey(row) for row in self._db.rows(_JOURNEYS)]
+        return [_journey(row) for row in self._db.rows(f"{_JOURNEYS} ORDER BY journeys.photo_id")]
 
     def under_way_count(self) -> int:
         """How many journeys are not finished."""
@@ -240,12 +250,12 @@ class Journeys:
     def twins(self, sha256: str) -> list[Twin]:
         """Photos of the same content that are kept or on their way to it; those in quarantine do not count."""
         found = self._db.rows(
-            "SELECT photos.id, photos.path, photos.state FROM photos LEFT JOIN journeys ON journeys.photo_id = photos.id"
-            " WHERE sha256 = ? AND (state IN ('filed', 'review', 'empty')"
+            "SELECT photos.id, photos.path, journeys.target, photos.state FROM photos"
+            " LEFT JOIN journeys ON journeys.photo_id = photos.id WHERE sha256 = ? AND (state IN ('filed', 'review', 'empty')"
             " OR (state = 'decided' AND journeys.outcome IN ('filed', 'review', 'empty'))) ORDER BY photos.id",
             (sha256,),
         )
-        return [Twin(row["id"], row["path"], State(row["state"])) for row in found]
+        return [Twin(row["id"], (row["path"], *filter(None, [row["target"]])), State(row["state"])) for row in found]
 
     # -- inside a transaction
 
@@ -299,7 +309,7 @@ class Journeys:
 
 _JOURNEYS = (
     "SELECT journeys.*, photos.sha256, photos.original_name, photos.received_at, photos.camera FROM journeys"
-    " JOIN photos ON photos.id = journeys.photo_id ORDER BY journeys.photo_id"
+    " JOIN photos ON photos.id = journeys.photo_id"
 )
 
 

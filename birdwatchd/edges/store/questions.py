@@ -22,20 +22,24 @@ class Questions:
         self._db = connection
 
     def recent(
-        self, *, limit: int, state: str | None = None, camera: str | None = None, since: str | None = None
+        self,
+        *,
+        limit: int,
+        state: str | None = None,
+        camera: str | None = None,
+        since: str | None = None,
+        reason: str | None = None,
     ) -> list[Row]:
         """The latest arrivals, newest first."""
-        conditions, parameters = ["1"], []
-        for condition, value in (
-            ("photos.state = ?", state),
-            ("photos.camera = ?", camera),
-            ("photos.received_at >= ?", since),
-        ):
-            if value is not None:
-                conditions.append(condition)
-                parameters.append(value)
-        where = " AND ".join(conditions)
-        return self._db.rows(f"{_PHOTO} WHERE {where} ORDER BY photos.id DESC LIMIT ?", [*parameters, limit])
+        wanted = {
+            "photos.state = ?": state,
+            "photos.camera = ?": camera,
+            "photos.received_at >= ?": since,
+            "photos.reason = ?": reason,
+        }
+        given = {condition: value for condition, value in wanted.items() if value is not None}
+        where = " AND ".join(["1", *given])
+        return self._db.rows(f"{_PHOTO} WHERE {where} ORDER BY photos.id DESC LIMIT ?", [*given.values(), limit])
 
     def photo(self, photo_id: int) -> Row | None:
         """One photo's line."""
@@ -98,14 +102,15 @@ class Questions:
             " GROUP BY guess ORDER BY photos DESC, guess"
         )
 
-    def filed_by_machine(self, *, since: str) -> list[Row]:
-        """Photos that the machine, not a person, filed or put into `empty/` since that moment, with its ranking."""
+    def filed_by_machine(self, *, since: str, until: str) -> list[Row]:
+        """Photos that the machine, not a person, filed or put into `empty/` in that time, with its ranking."""
         return self._db.rows(
-            "SELECT photos.id, photos.path, photos.state, photos.sha256, photos.original_name, named.label, named.top"
-            " FROM photos JOIN current_predictions AS named ON named.photo_id = photos.id"
-            " WHERE photos.state IN ('filed', 'empty') AND named.predicted_at >= ?"
+            "SELECT photos.id, photos.path, photos.sha256, named.label"
+            " FROM predictions AS named CROSS JOIN photos ON photos.id = named.photo_id"
+            " WHERE named.predicted_at BETWEEN ? AND ? AND photos.state IN ('filed', 'empty')"
+            " AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
             " AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id) ORDER BY photos.id",
-            (since,),
+            (since, until),
         )
 
     def quarantined_before(self, *, days: int) -> list[Row]:

@@ -34,10 +34,9 @@ class Requests:
             )
         return int(cursor.lastrowid or 0)
 
-    def next_open(self) -> Request | None:
-        """The oldest wish that is not fulfilled, taken up already or not."""
-        rows = self._db.rows("SELECT * FROM requests WHERE finished_at IS NULL ORDER BY id LIMIT 1")
-        return _request(rows[0]) if rows else None
+    def open(self) -> list[Request]:
+        """Wishes that are not fulfilled, taken up already or not, oldest first."""
+        return [_request(row) for row in self._db.rows("SELECT * FROM requests WHERE finished_at IS NULL ORDER BY id")]
 
     def get(self, request_id: int) -> Request:
         """How a wish stands."""
@@ -54,10 +53,10 @@ class Requests:
             self._db.execute("UPDATE requests SET result = ? WHERE id = ?", (json.dumps(result), request_id))
 
     def finish(self, request_id: int, outcome: str, result: dict[str, Any], *, at: str) -> None:
-        """It is `done` or `failed`."""
+        """It is `done` or `failed`; the first word counts."""
         with self._db.writing():
             self._db.execute(
-                "UPDATE requests SET outcome = ?, result = ?, finished_at = ? WHERE id = ?",
+                "UPDATE requests SET outcome = ?, result = ?, finished_at = ? WHERE id = ? AND finished_at IS NULL",
                 (outcome, json.dumps(result), at, request_id),
             )
 

@@ -59,8 +59,7 @@ CREATE TABLE photos (
 CREATE INDEX photos_by_content ON photos (sha256);
 CREATE UNIQUE INDEX one_kept_photo_per_content ON photos (sha256) WHERE state IN ('filed', 'review', 'empty');
 CREATE INDEX photos_by_state ON photos (state, id);
-CREATE INDEX photos_by_arrival ON photos (received_at);
-CREATE INDEX photos_by_path ON photos (path);
+CREATE INDEX photos_by_camera ON photos (camera, id);
 
 CREATE TABLE journeys (
     photo_id INTEGER PRIMARY KEY REFERENCES photos (id),
@@ -165,6 +164,7 @@ CREATE TABLE status (
     state TEXT NOT NULL CHECK (state IN ('working', 'degraded', 'stopped')),
     problems TEXT NOT NULL,
     waiting INTEGER NOT NULL,
+    waiting_files TEXT NOT NULL,
     in_flight INTEGER NOT NULL,
     watcher TEXT NOT NULL,
     disk_free_bytes INTEGER,

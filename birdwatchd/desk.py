@@ -1,0 +1,74 @@
+"""The counter: wishes of commands (and later of the page), fulfilled one at a time, a slice at a time between photos."""
+
+import logging
+from collections.abc import Callable
+
+from birdwatchd.core import shelving
+from birdwatchd.core.errors import TransientError
+from birdwatchd.edges.store import Request, Requests
+from birdwatchd.review import Review, Work
+
+log = logging.getLogger(__name__)
+
+SLICE_S = 0.5
+"""How long a long wish, such as an import, may work before photos and the watchdog have their turn."""
+
+RETRY_S = 5.0
+"""How soon a wish that cannot be fulfilled now is tried again; others are served meanwhile."""
+
+
+class Desk:
+    """Serves open requests in order.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, review: Review, requests: Requests, *, clock: Callable[[], float]) -> None:
+        self._review = review
+        self._requests = requests
+        self._clock = clock
+        self._work: Work | None = None
+        self._request_id = 0
+        self._not_before: dict[int, float] = {}
+
+    def serve(self) -> bool:
+        """Work for one slice on the wish at hand, or on the next; False when there is none.
+
+        Raises:
+            TransientError: it cannot be fulfilled now. It stays open, and who wished is told why.
+        """
+        if self._work is None:
+            request = self._next()
+            if request is None:
+                return False
+            log.info("request=%d kind=%s", request.id, shelving.printable(request.kind))
+            self._work, self._request_id = self._review.fulfil(request), request.id
+        elif self._requests.get(self._request_id).outcome is not None:
+            log.info("request=%d was called off", self._request_id)
+            self._work.close()
+            self._work = None
+            return True
+        self._work_for_a_slice(self._work)
+        return True
+
+    def _next(self) -> Request | None:
+        now = self._clock()
+        return next((one for one in self._requests.open() if self._not_before.get(one.id, now) <= now), None)
+
+    def _work_for_a_slice(self, work: Work) -> None:
+        until = self._clock() + SLICE_S
+        self._work = None  # whatever happens now ends it, but for the last line
+        try:
+            progress = next(work)
+            while self._clock() < until:
+                progress = next(work)
+        except StopIteration:
+            self._not_before.pop(self._request_id, None)
+            return
+        except TransientError as error:
+            self._not_before[self._request_id] = self._clock() + RETRY_S
+            self._requests.report(self._request_id, {"waiting": str(error)})
+            raise
+        self._requests.report(self._request_id, progress)
+        self._work = work

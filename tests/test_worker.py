@@ -1,0 +1,313 @@
+"""The daemon's round, with a clock that is turned by hand: nothing that one photo, one file or one wish does may stop the rest."""
+
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.core.errors import ModelDamaged, ModelError
+from birdwatchd.core.settings import Settings
+from birdwatchd.edges.clock import now_utc
+from birdwatchd.edges.files import Files
+from birdwatchd.edges.store import Store
+from birdwatchd.edges.systemd import Notifier
+from birdwatchd.worker import Chore, Worker
+from tests import books
+from tests.fakes import StubSpotter
+from tests.pictures import jpeg
+
+
+class Clock:
+    """Seconds, turned by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Bench:
+    """A worker on a real folder and a real log, with a stub eye."""
+
+    def __init__(self, root: Path, lamp: Path, **settings: Any) -> None:
+        self.root = root
+        self.clock = Clock()
+        self.fed = 0
+        self.eye: StubSpotter | ModelError = StubSpotter()
+        self.files = Files(root)
+        self.files.check()
+        self.store = Store.open(root / "birdwatchd.db")
+        self.lamp = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.lamp.bind(str(lamp))
+        self.lamp.setblocking(False)
+        self.worker = Worker(
+            Settings(root=root, **settings),
+            self.files,
+            self.store,
+            load_spotter=self._open_eye,
+            notifier=Notifier(str(lamp)),
+            clock=self.clock,
+        )
+        self.worker.open_eye()
+        self.worker.sweep()
+
+    def _open_eye(self) -> Any:
+        if isinstance(self.eye, ModelError):
+            raise self.eye
+        return self.eye
+
+    def close(self) -> None:
+        self.lamp.close()
+        self.store.close()
+
+    def drop(self, name: str, seed: int = 1) -> None:
+        path = self.root / "inbox" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(width=64, height=64, seed=seed))
+
+    def let_pass(self, seconds: float, *, at_most_steps: int = 10_000) -> int:
+        """Let the worker live that long; returns how many rounds it made."""
+        until = self.clock.now_s + seconds
+        steps = 0
+        while self.clock.now_s < until:
+            pause_s = self.worker.step()
+            steps += 1
+            assert steps <= at_most_steps, "the worker spins"
+            self.clock.now_s += max(pause_s, 0.001)
+            self.fed += self._heard()
+        return steps
+
+    def _heard(self) -> int:
+        fed = 0
+        while True:
+            try:
+                fed += b"WATCHDOG=1" in self.lamp.recv(4096)
+            except BlockingIOError:
+                return fed
+
+    def states(self) -> dict[str, int]:
+        return self.store.questions.states()
+
+    def ask(self, kind: str, **arguments: Any) -> int:
+        return self.store.requests.ask(kind, arguments, actor="test", at=now_utc())
+
+
+@pytest.fixture
+def bench(root: Path, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**settings: Any) -> Bench:
+        made.append(Bench(root, tmp_path / f"lamp{len(made)}", **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_settled_photo_is_taken_within_a_sweep(bench: Callable[..., Bench]) -> None:
+    garden = bench()
+    garden.drop("a.jpg")
+    garden.let_pass(35)
+    assert garden.states() == {"review": 1}
+
+
+def test_a_hint_makes_it_quicker_than_the_sweep(bench: Callable[..., Bench]) -> None:
+    garden = bench()
+    garden.let_pass(1)
+    garden.drop("a.jpg")
+    garden.worker.hint("a.jpg")
+    garden.let_pass(3)
+    assert garden.states() == {"review": 1}
+
+
+def test_a_wish_that_nobody_understands_stands_in_nobodys_way(bench: Callable[..., Bench]) -> None:
+    garden = bench()
+    garden.drop("a.jpg")
+    garden.let_pass(35)
+    broken, unknown, good = garden.ask("label"), garden.ask("fly"), garden.ask("label", photo_id=1, species="robin")
+    garden.let_pass(5)
+    outcomes = [garden.store.requests.get(number).outcome for number in (broken, unknown, good)]
+    assert outcomes == ["failed", "failed", "done"]
+
+
+def test_a_wish_that_cannot_be_done_now_holds_up_no_photo_no_other_wish_and_not_the_watchdog(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    garden = bench()
+    garden.drop("a.jpg")
+    garden.drop("b.jpg", seed=2)
+    garden.let_pass(35)
+    (tmp_path / "elsewhere").mkdir()
+    (garden.root / "library" / "wren").symlink_to(tmp_path / "elsewhere")
+    stuck, good = garden.ask("label", photo_id=1, species="wren"), garden.ask("label", photo_id=2, species="robin")
+    garden.drop("c.jpg", seed=3)
+    before = garden.fed
+    garden.let_pass(120)
+    assert garden.fed - before > 10
+    assert garden.store.requests.get(good).outcome == "done"
+    assert "symbolic link" in garden.store.requests.get(stuck).result["waiting"]
+    assert garden.states() == {"filed": 1, "review": 2}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (garden.root / "library" / "wren").unlink()
+    garden.let_pass(20)
+    assert garden.store.requests.get(stuck).outcome == "done"
+
+
+def test_a_file_of_an_import_that_cannot_be_read_is_listed_and_the_rest_imported(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    garden = bench()
+    tree = tmp_path / "tree" / "robin"
+    tree.mkdir(parents=True)
+    (tree / "good.jpg").write_bytes(jpeg(width=64, height=64, seed=5))
+    (tree / "gone.jpg").symlink_to(tree / "nowhere.jpg")
+    (tree / "loop").symlink_to(tree / "loop")
+    wish = garden.ask("import", folder=str(tree.parent))
+    garden.let_pass(10)
+    request = garden.store.requests.get(wish)
+    assert (request.outcome, request.result["imported"]) == ("done", 1)
+
+
+def test_a_wish_that_is_called_off_ends(bench: Callable[..., Bench], tmp_path: Path) -> None:
+    garden = bench()
+    tree = tmp_path / "tree" / "robin"
+    tree.mkdir(parents=True)
+    for seed in range(40):
+        (tree / f"{seed}.jpg").write_bytes(jpeg(width=64, height=64, seed=seed))
+    clock = garden.clock
+
+    wish = garden.ask("import", folder=str(tree.parent))
+    looked = StubSpotter.spot
+
+    def slow(eye: StubSpotter, inputs: Any) -> Any:
+        clock.now_s += 0.4  # each photo takes its time, so that one slice is not enough
+        return looked(eye, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StubSpotter, "spot", slow)
+        garden.worker.step()
+        garden.store.requests.finish(wish, "failed", {"error": "it was called off"}, at=now_utc())
+        garden.let_pass(30)
+    assert 0 < garden.states().get("filed", 0) < 10
+    assert garden.store.requests.get(wish).outcome == "failed"
+
+
+def test_when_the_network_fails_photos_stay_in_the_inbox_until_it_is_back(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+
+    def fail(*_: object) -> None:
+        raise ModelError("the graphics card is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StubSpotter, "spot", fail)
+        garden.eye = ModelDamaged("still gone")
+        garden.drop("a.jpg")
+        garden.let_pass(40)
+        for seed in range(2, 6):
+            garden.drop(f"{seed}.jpg", seed=seed)
+        garden.let_pass(100)
+    assert garden.states() == {"claimed": 1}, "only the one that was in work"
+    assert "spotter" in garden.worker.problems
+    garden.eye = StubSpotter()
+    garden.let_pass(40)
+    assert garden.states() == {"review": 5}
+    assert garden.worker.problems == {}
+
+
+def test_files_that_may_not_be_opened_are_told_of_and_do_not_make_it_spin(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+    for number in range(50):
+        garden.drop(f"locked-{number}.jpg", seed=number)
+    look = garden.files.look
+    monkeypatch.setattr(garden.files, "look", lambda path: None if path.startswith("locked") else look(path))
+    steps = garden.let_pass(300, at_most_steps=3000)
+    assert "49 more" in garden.worker.problems["inbox"]
+    garden.drop("open.jpg", seed=99)
+    garden.let_pass(35)
+    assert garden.states() == {"review": 1}
+    assert "inbox" in garden.worker.problems, "it does not come and go"
+    monkeypatch.setattr(garden.files, "look", look)
+    garden.let_pass(120)
+    assert garden.states() == {"review": 51}
+    assert garden.worker.problems == {}
+    assert steps < 3000
+
+
+def test_a_file_that_its_folder_keeps_is_named_and_holds_up_no_other(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from birdwatchd.core.errors import NotAllowed
+
+    garden = bench()
+    garden.drop("kept.jpg")
+    garden.drop("free.jpg", seed=2)
+    claim = garden.files.claim
+
+    def refuse(inbox_path: str, *rest: Any) -> None:
+        if inbox_path == "kept.jpg":
+            raise NotAllowed("kept.jpg may not be taken: Permission denied")
+        claim(inbox_path, *rest)
+
+    monkeypatch.setattr(garden.files, "claim", refuse)
+    garden.let_pass(100)
+    assert garden.states() == {"review": 1}
+    assert "kept.jpg" in garden.worker.problems["inbox"]
+    monkeypatch.setattr(garden.files, "claim", claim)
+    garden.let_pass(100)
+    assert garden.states() == {"review": 2}
+    assert "inbox" not in garden.worker.problems
+
+
+def test_quarantine_is_emptied_only_when_a_person_says_so_and_never_of_whole_files(
+    bench: Callable[..., Bench], root: Path
+) -> None:
+    for days, left in ((0, 2), (30, 1)):
+        garden = bench(retention={"quarantine_days": days})
+        if days == 0:
+            (root / "inbox" / "notes.txt").write_bytes(b"buy seeds\n")
+            (root / "inbox" / "film.mp4").write_bytes(
+                b"\x00\x00\x00\x14ftypisom\x00\x00\x00\x00isom\x00\x00\x00\x08free"
+            )
+            garden.let_pass(35)
+            assert garden.states() == {"quarantined": 2}
+            garden.store.connection.execute("UPDATE photos SET received_at = '2020-01-01T00:00:00.000Z'")
+        garden.worker.do_chore(Chore("expire-quarantine"))
+        assert len(books.files_in(root, "quarantine")) == left
+        assert garden.states() == ({"quarantined": 2} if days == 0 else {"missing": 1, "quarantined": 1})
+        garden.worker.do_chore(Chore("expire-quarantine"))
+        garden.close()
+    books.check(root, Counter(books.files_in(root, "quarantine").values()))
+    assert list((root / "quarantine").rglob("notes*")) == [], "the note went with its file"
+
+
+def test_the_checkpoint_empties_the_write_ahead_log(bench: Callable[..., Bench], root: Path) -> None:
+    garden = bench()
+    garden.drop("a.jpg")
+    garden.let_pass(35)
+    assert (root / "birdwatchd.db-wal").stat().st_size > 0
+    garden.worker.do_chore(Chore("checkpoint"))
+    assert (root / "birdwatchd.db-wal").stat().st_size == 0
+
+
+def test_the_status_says_what_is(bench: Callable[..., Bench]) -> None:
+    garden = bench()
+    garden.drop("a.jpg")
+    garden.let_pass(36)
+    status = garden.store.requests.status()
+    assert status is not None
+    assert (status["state"], status["waiting"], status["in_flight"]) == ("working", 0, 0)
+    assert status["spotter_id"] == StubSpotter().id
+    assert status["last_photo_at"]
+    garden.worker.note_stop()
+    status = garden.store.requests.status()
+    assert status is not None
+    assert (status["state"], status["pid"]) == ("stopped", None)
