@@ -15,8 +15,8 @@ help:
 	@echo "make bench   measure speed and memory"
 
 run: .venv/ready
-	.venv/bin/birdwatchd init --root "$(ROOT)"
-	.venv/bin/birdwatchd run --root "$(ROOT)"
+	@.venv/bin/birdwatchd init --root "$(ROOT)"
+	@.venv/bin/birdwatchd run --root "$(ROOT)"
 
 test: lint test-base test-train
 
@@ -46,13 +46,14 @@ bench: .venv/ready-dev
 	.venv/bin/python -m benchmarks
 
 .venv/bin/uv:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "birdwatchd needs Python 3.11 or newer")'
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet uv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "birdwatchd needs Python 3.11 or newer")'
+	@echo 'installing birdwatchd into .venv ...'
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet uv
 
 .venv/ready: .venv/bin/uv requirements/base.txt pyproject.toml
-	$(UV) pip install --quiet --python .venv/bin/python --require-hashes -r requirements/base.txt
-	$(UV) pip install --quiet --python .venv/bin/python --no-deps -e .
+	@$(UV) pip install --quiet --python .venv/bin/python --require-hashes -r requirements/base.txt
+	@$(UV) pip install --quiet --python .venv/bin/python --no-deps -e .
 	@touch $@
 
 .venv/ready-dev: .venv/ready requirements/dev.txt

@@ -82,7 +82,8 @@ def choose(
     """Drop camera photos into a folder; find the birds named and filed, and every decision in SQLite."""
     Chosen.root, Chosen.config = root, config
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        for line in context.get_help().splitlines():
+            say(line)
     del version  # said by then, and the command ended
 
 

@@ -48,7 +48,10 @@ def show_log(
 def stats(
     root: RootOption = None, config: ConfigOption = None, since: SinceOption = None, json: JsonOption = False
 ) -> None:
-    """Counts: where the photos are, what waits for a look, named birds per day."""
+    """Counts by place, guess, day and species.
+
+    Where the photos are, what waits for a look, and which birds were named on which day.
+    """
     with open_log(chosen_settings(root, config)) as store:
         states, guesses = store.questions.states(), store.questions.guesses()
         days = store.questions.days(since=None if since is None else moment_meant(since)[:10])

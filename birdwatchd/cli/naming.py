@@ -23,16 +23,19 @@ def label(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Name the bird in a photo; the photo moves to library/SPECIES/."""
+    """Name the bird in a photo, which moves to library/."""
     from birdwatchd.cli.wishing import wish
 
     settings = chosen_settings(root, config)
     name = shelving.species_name(species)
     with open_log(settings) as store:
         photo_id = photo_meant(store, photo)
-        name = _known_spelling(name, store.questions.species())
+        known = store.questions.species()
+        name = _known_spelling(name, known)
     with progress_bar("naming", shown=False) as advance:
         result = wish(settings, "label", {"photo_id": photo_id, "species": name}, advance)
+    if (note := _note_on(name, known)) is not None:
+        tell(note)
     if json:
         as_json(result)
     elif result["changed"]:
@@ -49,7 +52,10 @@ def bring_in(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy a tree of named photos into the library; the tree is left as it is."""
+    """Copy a tree of named photos into the library.
+
+    One folder per species. The tree is left as it is; a photo that is known already gets this name and moves.
+    """
     from birdwatchd.cli.wishing import wish
 
     settings = chosen_settings(root, config)
@@ -70,7 +76,10 @@ def undo(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take back what the machine filed or called empty; it goes to review/. What people named stays."""
+    """Take back what the machine did; names stay.
+
+    What it filed or called empty since then goes to review/. What people named stays.
+    """
     from birdwatchd.cli.wishing import wish
 
     settings = chosen_settings(root, config)
@@ -87,17 +96,18 @@ def undo(
 
 
 def _known_spelling(name: str, known: list[str]) -> str:
-    """The name as it is in use here already, if it differs only in case, blanks, `-` or `_`; a note if it is new and close to one."""
-    spellings = {_folded(one): one for one in known}
-    if _folded(name) in spellings:
-        return spellings[_folded(name)]
-    if name != shelving.NO_BIRD:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-        tell(
-            f"note: {name} is a new species here"
-            + (f"; did you mean {near[0]}? Then say it again with that name" if near else "")
-        )
-    return name
+    """The name as it is in use here already, if it differs only in case, blanks, `-` or `_`."""
+    return {_folded(one): one for one in known}.get(_folded(name), name)
+
+
+def _note_on(name: str, known: list[str]) -> str | None:
+    """What to say of a name that nobody has used here yet."""
+    if name in known or name == shelving.NO_BIRD:
+        return None
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    return f"note: {name} is a new species here" + (
+        f"; if you meant {near[0]}, say it again with that name" if near else ""
+    )
 
 
 def _folded(name: str) -> str:

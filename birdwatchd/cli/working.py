@@ -19,7 +19,10 @@ from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError
 
 @app.command()
 def init(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Make the bird folder and its settings, and build the network that looks at photos. May be repeated."""
+    """Make the bird folder; may be repeated.
+
+    With its settings, its log, and the network that looks at photos. What is there already is left alone.
+    """
     from birdwatchd.edges.files import Files, write_whole
     from birdwatchd.edges.store import Store
     from birdwatchd.edges.trainer import build_spotter
@@ -52,7 +55,7 @@ def run(
         bool, typer.Option("--ingest-only", help="Only take photos; no review page. For the service.")
     ] = False,
 ) -> None:
-    """Watch the inbox and take what is dropped there, until stopped."""
+    """Watch the inbox until stopped."""
     from birdwatchd import service
 
     del ingest_only  # the page does not exist yet, so both forms do the same
@@ -78,7 +81,7 @@ def _log_to_stderr() -> None:
 
 @app.command()
 def scan(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Empty the inbox once and say what came of it."""
+    """Empty the inbox once, and say what came of it."""
     from birdwatchd import service
 
     settings = chosen_settings(root, config)
@@ -177,7 +180,10 @@ def classify(
 
 @app.command()
 def doctor(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Look at everything and say what to do; exit 1 if something is wrong."""
+    """Look at everything and say what to do.
+
+    Ends with 1 if something is wrong.
+    """
     from birdwatchd import doctor as examination
     from birdwatchd.edges.files import Files
     from birdwatchd.service import spotter_loader

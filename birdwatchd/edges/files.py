@@ -321,9 +321,11 @@ class Files:
 
     def free_bytes(self) -> int:
         """Room left for this user on the disk of the bird folder."""
-        with _disk(f"cannot ask for the free room at {self.root}"):
+        try:
             room = os.statvfs(self.root)
-            return room.f_bavail * room.f_frsize
+        except OSError as error:
+            raise RootGone(f"{self.root} is gone") from error
+        return room.f_bavail * room.f_frsize
 
     # -- the inbox
 

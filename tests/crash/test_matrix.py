@@ -73,6 +73,7 @@ def daemon(root: Path, fate: Fate | None = None) -> Iterator[tuple[Files, Pipeli
         if fate is not None:
             held = Dying(files, fate)
             store.journeys = Dying(store.journeys, fate)  # type: ignore[assignment]
+            store.requests = Dying(store.requests, fate)  # type: ignore[assignment]
         examiner = Examiner(StubSpotter(), LIMITS)  # type: ignore[arg-type]
         yield (
             held,
@@ -245,11 +246,15 @@ def test_no_death_loses_a_label_an_undo_or_an_import(tmp_path: Path, monkeypatch
         tree = _named(root, tmp_path)
         dropped[books.content((tree / "robin" / "new.jpg").read_bytes())] += 1
 
-        def word(_: Files, pipeline: Pipeline, review: Review, tree: Path = tree) -> None:
+        with Store.open(root / "birdwatchd.db") as store:
+            store.requests.ask("undo", {"since": "2000", "until": "9999"}, actor="test", at=now_utc())
+            store.requests.ask("label", {"photo_id": 1, "species": "robin"}, actor="test", at=now_utc())
+            store.requests.ask("import", {"folder": str(tree)}, actor="test", at=now_utc())
+
+        def word(_: Files, pipeline: Pipeline, review: Review) -> None:
             pipeline.resume()
-            _exhaust(review.undo(since="2000", until="9999"))
-            _exhaust(review.label(1, "robin", source="cli", actor="test"))
-            _exhaust(review.bring_in(tree, actor="test"))
+            for request in review._store.requests.open():
+                _exhaust(review.fulfil(request))
 
         survived = live(root, Fate(n, when), monkeypatch, word)
         deaths += not survived
@@ -262,6 +267,7 @@ def test_no_death_loses_a_label_an_undo_or_an_import(tmp_path: Path, monkeypatch
             assert [(row["label"], row["said"]) for row in named] == [("robin", 1)] * 3, "a word is written once"
             assert store.questions.states()[State.FILED] == 3
             assert State.EMPTY not in store.questions.states(), "undone"
+            assert store.connection.value("SELECT count(*) FROM requests WHERE outcome = 'done'") == 3
         if survived and when == "after":
             break
     assert deaths > 40

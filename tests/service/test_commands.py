@@ -227,3 +227,53 @@ def test_a_photo_that_killed_the_daemon_twice_is_set_aside_unopened(seeing_root:
     note = json.loads((seeing_root / f"{row['path']}.json").read_text())
     assert "twice" in note["what_was_wrong"]
     books.check(seeing_root, Counter([books.content(jpeg(seed=1))]))
+
+
+def test_no_words_at_all_get_the_help_and_the_version_is_said() -> None:
+    for words in ([], ["-h"], ["--help"]):
+        done = _bare(words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "doctor" in done.stdout
+        assert "\\n" not in done.stdout
+        assert "..." not in done.stdout.replace("ARGS]...", ""), "no line of the help is cut"
+    assert _bare(["--version"]).stdout.startswith("birdwatchd ")
+
+
+def test_an_import_of_the_bird_folder_itself_is_refused(seeing_root: Path) -> None:
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    for folder in (seeing_root, seeing_root / "library", seeing_root.parent):
+        told(birdwatchd("import", folder, root=seeing_root), 1, "holds the bird folder or lies in it")
+
+
+def test_one_photo_under_two_names_in_a_tree_is_not_renamed_back_and_forth(seeing_root: Path, tmp_path: Path) -> None:
+    assert birdwatchd("init", root=seeing_root).returncode == 0
+    for species in ("mallard", "teal"):
+        (tmp_path / "tree" / species).mkdir(parents=True)
+        (tmp_path / "tree" / species / "a.jpg").write_bytes(jpeg())
+    for known in (0, 1):
+        brought = json.loads(birdwatchd("import", tmp_path / "tree", "--json", root=seeing_root).stdout)
+        assert (brought["known"], len(brought["bad"])) == (known, 1)
+    receipt = json.loads(birdwatchd("explain", "1", "--json", root=seeing_root).stdout)
+    assert [label["label"] for label in receipt["labels"]] == ["mallard"]
+
+
+def test_a_name_in_another_spelling_is_the_one_in_use(seeing_root: Path) -> None:
+    for number in range(2):
+        (seeing_root / "inbox" / f"{number}.jpg").write_bytes(jpeg(seed=number))
+    assert birdwatchd("scan", root=seeing_root).returncode == 0
+    for photo, name in (("1", "house-finch"), ("2", "House Finch")):
+        assert json.loads(birdwatchd("label", photo, name, "--json", root=seeing_root).stdout)["label"] == "house-finch"
+    assert json.loads(birdwatchd("label", "1", "EMPTY", "--json", root=seeing_root).stdout)["path"].startswith("empty/")
+
+
+def test_scan_alone_sets_cut_files_aside_in_time(seeing_root: Path) -> None:
+    (seeing_root / "inbox" / "cut.jpg").write_bytes(jpeg(seed=2)[:2000])
+    first = json.loads(birdwatchd("scan", "--json", root=seeing_root).stdout)
+    assert (first["photos"], first["waiting"]) == (0, 1)
+    patience = {"BIRDWATCHD_INBOX__UNFINISHED_S": "1"}
+    second = json.loads(birdwatchd("scan", "--json", root=seeing_root, environment=patience).stdout)
+    assert (second["photos"], second["waiting"]) == (1, 0)
+    (row,) = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
+    assert row["reason"] == "truncated"
+    said = birdwatchd("explain", "1", root=seeing_root).stdout
+    assert "copy it from the camera again" in said

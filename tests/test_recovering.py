@@ -1,0 +1,144 @@
+"""Odd ends of journeys: what a person did in between must not look like a loss, nor a loss like nothing."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from birdwatchd.core.deciding import Rules
+from birdwatchd.core.intake import is_ignored
+from birdwatchd.core.photo import State
+from birdwatchd.edges.clock import now_utc
+from birdwatchd.edges.files import HELD_PREFIX, Files
+from birdwatchd.edges.images import Limits
+from birdwatchd.edges.store import Store
+from birdwatchd.examining import Examiner
+from birdwatchd.pipeline import Pipeline
+from tests import books
+from tests.fakes import StubSpotter
+from tests.pictures import jpeg
+
+PHOTO = jpeg(width=64, height=64, seed=1)
+
+
+class Garden:
+    """A bird folder with its pipeline."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = Files(root)
+        self.files.check()
+        self.store = Store.open(root / "birdwatchd.db")
+        examiner = Examiner(StubSpotter(), Limits(max_megapixels=40, formats=frozenset({"jpeg"})))  # type: ignore[arg-type]
+        self.pipeline = Pipeline(self.files, self.store, examiner, Rules(empty_below=0.05), now=now_utc)
+
+    def take(self, name: str = "a.jpg", data: bytes = PHOTO) -> None:
+        (self.root / "inbox" / name).write_bytes(data)
+        self.pipeline.take(sorted(self.files.inbox_files(is_ignored)))
+
+    def row(self) -> dict[str, object]:
+        return self.store.questions.recent(limit=1)[0]
+
+
+@pytest.fixture
+def garden(root: Path) -> Iterator[Garden]:
+    one = Garden(root)
+    yield one
+    one.store.close()
+
+
+def _die_before_the_receipt(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Take a photo whose receipt is never written; returns where it lies."""
+
+    class Death(BaseException):
+        pass
+
+    def die(_: object) -> None:
+        raise Death
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.store.journeys, "record_receipts", die)
+        with pytest.raises(Death):
+            garden.take()
+    (photo,) = (garden.root / "review").rglob("*.jpg")
+    return photo
+
+
+def test_a_photo_that_a_person_moved_before_its_receipt_is_found(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = _die_before_the_receipt(garden, monkeypatch)
+    (garden.root / "library" / "robin").mkdir()
+    photo.rename(garden.root / "library" / "robin" / photo.name)
+    garden.pipeline.resume()
+    assert garden.row()["path"] == f"library/robin/{photo.name}"
+    books.check(garden.root, Counter([books.content(PHOTO)]))
+
+
+def test_a_photo_that_is_gone_before_its_receipt_is_told_and_a_new_copy_is_judged(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _die_before_the_receipt(garden, monkeypatch).unlink()
+    garden.pipeline.resume()
+    assert (garden.row()["state"], garden.row()["reason"]) == (State.MISSING, "lost")
+    assert garden.store.journeys.under_way() == []
+    garden.take()
+    assert garden.row()["state"] == State.REVIEW
+
+
+def test_a_file_in_the_work_folder_that_no_row_knows_goes_back_to_the_inbox_with_its_kind(garden: Garden) -> None:
+    (garden.root / ".birdwatchd/work/77").write_bytes(PHOTO)
+    assert garden.pipeline.has_unfinished()
+    garden.pipeline.resume()
+    assert (garden.root / "inbox" / "recovered-77.jpeg").read_bytes() == PHOTO
+    assert not garden.pipeline.has_unfinished()
+
+
+def test_a_hidden_original_of_a_photo_that_is_kept_goes_and_any_other_comes_back(garden: Garden) -> None:
+    garden.take()
+    inbox = garden.root / "inbox"
+    other = jpeg(width=64, height=64, seed=2)
+    (inbox / f"{HELD_PREFIX}1-a.jpg").write_bytes(PHOTO)
+    (inbox / f"{HELD_PREFIX}9-b.jpg").write_bytes(other)
+    held: list[str] = []
+    list(garden.files.inbox_files(is_ignored, on_held=held.append))
+    garden.pipeline.look_after_strays(held)
+    assert {path.name: path.read_bytes() for path in inbox.iterdir()} == {"b.jpg": other}
+
+
+def test_a_photo_written_to_after_it_was_taken_goes_back(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = garden.files.claim
+
+    def claimed_and_then_written(inbox_path: str, stamp: object, work_path: str) -> None:
+        claim(inbox_path, stamp, work_path)  # type: ignore[arg-type]
+        with (garden.root / work_path).open("r+b") as writer:
+            writer.write(PHOTO[:10])
+        os.utime(garden.root / work_path, ns=(1, 1))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "claim", claimed_and_then_written)
+        garden.take()
+    assert (garden.root / "inbox" / "a.jpg").read_bytes() == PHOTO
+    assert garden.store.questions.states() == {}
+
+
+def test_the_same_photo_many_times_under_one_name_is_not_slower_each_time(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(8):
+        garden.take()
+    names = sorted(path.name for path in (garden.root / "duplicates").iterdir())
+    assert len(names) == 7
+    tried: list[str] = []
+    taken = garden.files.taken
+
+    def noted(path: str) -> bool:
+        tried.append(path)
+        return taken(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "taken", noted)
+        garden.take()
+    assert len(tried) <= 5
