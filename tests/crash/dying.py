@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from birdwatchd.edges import files as hands
+from birdwatchd.edges.files import disk as hands
 
 
 class Death(BaseException):
@@ -59,6 +59,6 @@ class Dying:
 
 def make_hands_mortal(monkeypatch: pytest.MonkeyPatch, fate: Fate) -> None:
     """Let the process also die inside a method of `Files`: around each rename, each fsync and each whole write."""
-    for name in ("_rename_noreplace", "_fsync", "write_whole"):
+    for name in ("rename_noreplace", "fsync", "write_whole"):
         original = getattr(hands, name)
         monkeypatch.setattr(hands, name, functools.partial(fate.call, name, original))

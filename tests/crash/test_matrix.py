@@ -16,9 +16,9 @@ import pytest
 from birdwatchd.core.deciding import Rules
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import State
-from birdwatchd.edges import files as hands
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
+from birdwatchd.edges.files import disk as hands
 from birdwatchd.edges.images import Limits
 from birdwatchd.edges.store import Store
 from birdwatchd.examining import Examiner
@@ -134,14 +134,14 @@ def fresh(tmp_path: Path, name: str) -> Path:
 
 def _across_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the inbox behave as if it lay on another disk: no file can be renamed out of it or into it."""
-    rename = hands._rename_noreplace
+    rename = hands.rename_noreplace
 
     def refuse(source: Path, target: Path) -> None:
         if ("/inbox/" in str(source)) != ("/inbox/" in str(target)):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
         rename(source, target)
 
-    monkeypatch.setattr(hands, "_rename_noreplace", refuse)
+    monkeypatch.setattr(hands, "rename_noreplace", refuse)
 
 
 @pytest.mark.parametrize("disks", ["one disk", "inbox on another disk"])

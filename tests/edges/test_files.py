@@ -39,8 +39,8 @@ from birdwatchd.core.formats import Ending
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import Writers
-from birdwatchd.edges import files as hands
 from birdwatchd.edges.files import HELD_PREFIX, Files, TargetTaken, file_system_of, read_outside, stamp_of, write_whole
+from birdwatchd.edges.files import disk as hands
 from tests.books import content
 from tests.pictures import jpeg
 
@@ -631,7 +631,7 @@ def test_a_name_taken_in_the_work_folder_leaves_both_files_as_they_are(files: Fi
 
 def test_a_file_replaced_at_the_last_moment_goes_back(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = drop(files)
-    rename = hands._rename_noreplace
+    rename = hands.rename_noreplace
 
     def replaced_first(source: Path, target: Path) -> None:
         if source.name == "a.jpg":
@@ -640,7 +640,7 @@ def test_a_file_replaced_at_the_last_moment_goes_back(files: Files, monkeypatch:
             newer.replace(source)
         rename(source, target)
 
-    monkeypatch.setattr(hands, "_rename_noreplace", replaced_first)
+    monkeypatch.setattr(hands, "rename_noreplace", replaced_first)
     with pytest.raises(PhotoVanished, match="changed while it was taken"):
         files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
     assert tree(files.path("inbox")) == {"a.jpg": b"a newer photo"}
@@ -649,7 +649,7 @@ def test_a_file_replaced_at_the_last_moment_goes_back(files: Files, monkeypatch:
 
 def test_a_pipe_swapped_in_at_the_last_moment_is_not_waited_for(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = drop(files)
-    rename = hands._rename_noreplace
+    rename = hands.rename_noreplace
 
     def swapped_first(source: Path, target: Path) -> None:
         if source.name == "a.jpg":
@@ -657,7 +657,7 @@ def test_a_pipe_swapped_in_at_the_last_moment_is_not_waited_for(files: Files, mo
             os.mkfifo(source)
         rename(source, target)
 
-    monkeypatch.setattr(hands, "_rename_noreplace", swapped_first)
+    monkeypatch.setattr(hands, "rename_noreplace", swapped_first)
     with pytest.raises(PhotoVanished):
         files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
     assert files.work_files() == []
@@ -665,14 +665,14 @@ def test_a_pipe_swapped_in_at_the_last_moment_is_not_waited_for(files: Files, mo
 
 def test_a_photo_whose_bytes_cannot_be_made_durable_goes_back(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     stamp = drop(files, "feeder/a.jpg")
-    fsync = hands._fsync
+    fsync = hands.fsync
 
     def failing(path: Path) -> None:
         if path.name == "1":
             raise refuse(errno.EIO)
         fsync(path)
 
-    monkeypatch.setattr(hands, "_fsync", failing)
+    monkeypatch.setattr(hands, "fsync", failing)
     with pytest.raises(DiskTrouble):
         files.claim("feeder/a.jpg", stamp, f"{shelving.WORK}/1")
     assert tree(files.path("inbox")) == {"feeder": None, "feeder/a.jpg": b"a photo"}

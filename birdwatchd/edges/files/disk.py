@@ -1,0 +1,178 @@
+"""The grip: what every step on the disk is made of. Durable, never over another file, in our own words when it fails."""
+
+import ctypes
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from birdwatchd.core import shelving
+from birdwatchd.core.errors import DiskFull, DiskTrouble, PhotoVanished, Refused, TooLarge
+from birdwatchd.core.photo import Stamp
+
+COPY_CHUNK_BYTES = 1 << 20
+
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Translate what the operating system says; `what` is the sentence's beginning."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise PhotoVanished(f"{what}: it is not there any more") from error
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(f"{what}: the disk is full") from error
+        raise DiskTrouble(f"{what}: {error.strerror or error}") from error
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """The stamp in a stat result."""
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def rename_noreplace(source: Path, target: Path) -> None:
+    """Rename that fails with FileExistsError instead of overwriting.
+
+    File systems that do not know the flag answer EINVAL; then look-and-rename is safe enough, because below the bird folder only
+    the holder of its lock places files.
+    """
+    if _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in {errno.EINVAL, errno.ENOSYS}:
+        raise OSError(code, os.strerror(code), str(source), None, str(target))
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+def fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in its place so that it is there whole or not at all, whatever happens; replaces an older one."""
+    part = path.with_name(f".{cut(path.name)}.part")
+    with no_part_left(part):
+        with part.open("xb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(path)
+    fsync(path.parent)
+
+
+@contextmanager
+def no_part_left(part: Path) -> Iterator[None]:
+    """Remove what an earlier, interrupted attempt left under that name, and what this one leaves if it fails."""
+    part.unlink(missing_ok=True)
+    try:
+        yield
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def cut(name: str) -> str:
+    """At most 200 bytes of a name, so that something can be added to it."""
+    return os.fsdecode(os.fsencode(name)[:200])
+
+
+def read_outside(path: Path, *, max_bytes: int) -> bytes:
+    """Bytes of a regular file anywhere, opened read-only.
+
+    Raises:
+        TooLarge: it has more than `max_bytes`.
+        Refused: there is no such file, or it cannot be read.
+    """
+    with _outside(path):
+        return read(path, max_bytes)
+
+
+def hash_outside(path: Path) -> str:
+    """Hex SHA-256 of a file anywhere.
+
+    Raises:
+        Refused: there is no such file, or it cannot be read.
+    """
+    with _outside(path):
+        return hash_of(path)
+
+
+@contextmanager
+def _outside(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Refused(
+            f"cannot read {shelving.printable(str(path))}: {why}", hint="give the path of a photo you may read"
+        ) from error
+
+
+def read(path: Path, max_bytes: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no file")
+    with os.fdopen(handle, "rb") as file:
+        if found.st_size > max_bytes:
+            raise TooLarge(
+                f"{found.st_size / 1e6:,.0f} megabytes, and at most {max_bytes / 1e6:,.0f} are read",
+                hint="drop a smaller copy; no camera photo is that large",
+            )
+        return file.read(max_bytes + 1)
+
+
+def hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rename_or_copy(source: Path, target: Path) -> None:
+    """Back into an inbox that may lie on another file system."""
+    if renamed(source, target):
+        fsync(target.parent)
+        return
+    part = target.with_name(f".{cut(target.name)}.part")  # hidden, so that no sweep takes half a photo
+    with no_part_left(part):
+        copy_durably(source, part)
+        rename_noreplace(part, target)
+    fsync(target.parent)
+    source.unlink()
+
+
+def renamed(source: Path, target: Path) -> bool:
+    """Rename without overwriting; False when the two lie on different file systems."""
+    try:
+        rename_noreplace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def copy_durably(source: Path, target: Path, alive: Callable[[], None] = lambda: None) -> Stamp:
+    """Copy a file durably to a new name; returns the stamp that the original had when its last byte was read."""
+    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as original, target.open("xb") as copy:
+        while chunk := original.read(COPY_CHUNK_BYTES):
+            copy.write(chunk)
+            alive()
+        copy.flush()
+        os.fsync(copy.fileno())
+        return stamp_of(os.fstat(original.fileno()))

@@ -1,0 +1,244 @@
+"""The bird folder itself: made, checked, locked, and still the same one."""
+
+import fcntl
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from birdwatchd.core import shelving
+from birdwatchd.core.errors import AlreadyRunning, RootGone, RootUnsuitable
+from birdwatchd.edges.files import disk
+
+FOLDER_MODE = 0o2775
+"""Members of the folder's group may drop and move photos; new files keep that group."""
+
+GROUP_MAY_WORK = 0o2070
+"""The part of it that matters. Where it is inherited nothing is changed: a sandbox may forbid to set it (RestrictSUIDSGID)."""
+
+LOCK_TRIES = 5
+LOCK_PAUSE_S = 0.05
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "davfs", "ncpfs", "virtiofs"}
+)
+
+
+def file_system_of(path: str, mount_table: str) -> str:
+    """Type of the file system that holds an absolute, resolved path, by the text of `/proc/self/mountinfo`; "" if untold."""
+    best, kind = "", ""
+    for line in mount_table.split("\n"):
+        fields, _, rest = line.partition(" - ")
+        if not rest:
+            continue
+        point = re.sub(
+            r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4]
+        )  # \040 is a blank in a name
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, rest.split(" ")[0]
+    return kind
+
+
+def _is_remote(kind: str) -> bool:
+    return kind in NETWORK_FILE_SYSTEMS or (kind.startswith("fuse.") and kind != "fuse.mergerfs")
+
+
+def _read_mount_table() -> str:
+    try:
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:  # no /proc: not Linux, or a very closed sandbox; then nothing is known to be remote
+        return ""
+
+
+class RootLock:
+    """Held by the one birdwatchd that may move photos in a bird folder; the kernel drops it when the process ends."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def release(self) -> None:
+        """Let another process have the folder."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> "RootLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class Folder:
+    """One bird folder.
+
+    Args:
+        root: its absolute path.
+        mount_table: gives the text of `/proc/self/mountinfo`; replaced in tests.
+    """
+
+    def __init__(self, root: Path, *, mount_table: Callable[[], str] = _read_mount_table) -> None:
+        self.root = root
+        self._mount_table = mount_table
+        self._marker_inode: tuple[int, int] | None = None
+        self._inbox_inode: tuple[int, int] | None = None
+        self.inbox_is_remote = False
+        self.alive: Callable[[], None] = lambda: None
+        """Called after each piece of a long copy, for whoever waits."""
+
+    def path(self, relative: str) -> Path:
+        """Absolute path of something below the bird folder."""
+        return self.root / relative
+
+    # -- the folder itself
+
+    def create(self) -> bool:
+        """Make the folders and the marker; True when this was no bird folder before. May be repeated."""
+        with _unsuitable(self.root):
+            new = not self.path(shelving.MARKER).exists()
+            self.root.mkdir(parents=True, exist_ok=True)
+            for folder in shelving.FOLDERS:
+                self._make_shelf(folder)
+            if new:
+                disk.write_whole(self.path(shelving.MARKER), json.dumps({"bird_folder": str(uuid4())}).encode() + b"\n")
+        return new
+
+    def _make_shelf(self, folder: str) -> None:
+        path = self.path(folder)
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            if not folder.startswith(shelving.PRIVATE):
+                path.chmod(FOLDER_MODE)
+
+    def check(self, *, mend: bool = True) -> None:
+        """Whether this can be worked in.
+
+        Args:
+            mend: make a folder again that somebody deleted.
+
+        Raises:
+            RootUnsuitable: not a bird folder, spread over file systems, on a network, or not writable.
+        """
+        with _unsuitable(self.root):
+            if not self.path(shelving.MARKER).is_file():
+                missing = "there is no bird folder at" if not self.root.is_dir() else "this is not a bird folder:"
+                raise RootUnsuitable(
+                    f"{missing} {self.root}",
+                    hint="if its disk should be mounted there, mount it; to start a new one, run `birdwatchd init`",
+                )
+            mount_table = self._mount_table()
+            kind = file_system_of(str(self.root.resolve()), mount_table)
+            if _is_remote(kind):
+                raise RootUnsuitable(
+                    f"{self.root} lies on a network file system ({kind}), where SQLite cannot keep its promises",
+                    hint="put the bird folder on a local disk; only its inbox may be a network mount",
+                )
+            home = self.root.stat().st_dev
+            for folder in shelving.FOLDERS:
+                path = self.path(folder)
+                if path.is_symlink():
+                    raise RootUnsuitable(
+                        f"{path} is a symbolic link", hint="make it a real folder, or mount a disk there"
+                    )
+                if mend:
+                    self._make_shelf(folder)
+                elif not path.is_dir():
+                    raise RootUnsuitable(f"{path} is missing", hint="birdwatchd makes it again at its next start")
+                if folder != shelving.INBOX and path.stat().st_dev != home:
+                    raise RootUnsuitable(
+                        f"{path} lies on another file system than {self.root}",
+                        hint="all folders but the inbox must be on one, so that a photo can be moved in one step",
+                    )
+                if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                    raise RootUnsuitable(
+                        f"{path} is not writable", hint=f"give this user the right to: chown or chmod {path}"
+                    )
+            self.inbox_is_remote = self._inbox_is_remote_in(mount_table)
+            self._marker_inode = self._identity(shelving.MARKER)
+            self._inbox_inode = self._identity(shelving.INBOX)
+
+    def _inbox_is_remote_in(self, mount_table: str) -> bool:
+        return _is_remote(file_system_of(str(self.path(shelving.INBOX).resolve()), mount_table))
+
+    def check_still_there(self) -> None:
+        """Whether the folder and its inbox are the ones that `check` saw.
+
+        Raises:
+            RootGone: unmounted, renamed or replaced since; nothing should be inferred from what lies there now.
+        """
+        for relative, seen in ((shelving.MARKER, self._marker_inode), (shelving.INBOX, self._inbox_inode)):
+            try:
+                now = self._identity(relative)
+                is_folder = stat.S_ISDIR(self.path(relative).lstat().st_mode)
+            except OSError as error:
+                raise RootGone(f"{self.path(relative)} is gone") from error
+            if relative == shelving.INBOX and now != seen and is_folder:
+                self._inbox_inode = now  # made anew by its owner, or mounted late: a folder like any other
+                self.inbox_is_remote = self._inbox_is_remote_in(self._mount_table())
+            elif now != seen:
+                raise RootGone(f"{self.path(relative)} is another one than at the start")
+
+    def _identity(self, relative: str) -> tuple[int, int]:
+        found = self.path(relative).lstat()
+        return found.st_dev, found.st_ino
+
+    def lock(self) -> RootLock:
+        """Become the one that moves photos here.
+
+        Raises:
+            AlreadyRunning: another process is.
+        """
+        with _unsuitable(self.root):
+            handle = os.open(self.path(shelving.MARKER), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                _flock(handle)
+            except OSError as error:
+                os.close(handle)
+                if isinstance(error, BlockingIOError):
+                    raise AlreadyRunning(f"another birdwatchd already works in {self.root}") from error
+                raise
+        return RootLock(handle)
+
+    def is_locked(self) -> bool:
+        """Whether some process works here now."""
+        try:
+            self.lock().release()
+        except AlreadyRunning:
+            return True
+        return False
+
+    def free_bytes(self) -> int:
+        """Room left for this user on the disk of the bird folder."""
+        try:
+            room = os.statvfs(self.root)
+        except OSError as error:
+            raise RootGone(f"{self.root} is gone") from error
+        return room.f_bavail * room.f_frsize
+
+
+def _flock(handle: int) -> None:
+    """Take the lock, with a little patience: `doctor` holds it for a moment when it asks whether somebody works."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def _unsuitable(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RootUnsuitable(
+            f"{error.filename or root}: {error.strerror}", hint="choose a folder this user may write, with --root"
+        ) from error
