@@ -25,7 +25,7 @@ from birdwatchd.core.errors import (
     Truncated,
     Unsupported,
 )
-from birdwatchd.core.formats import Kind
+from birdwatchd.core.formats import Kind, scans
 from birdwatchd.edges.images import Limits, Picture, _rgb, decode
 from tests.pictures import data_folder, exif, jpeg, pixels, png, saved, webp, with_segment
 
@@ -611,3 +611,16 @@ def test_real_photos_pass_and_their_halves_do_not() -> None:
         if picture.shot.camera is None:  # not turned
             assert np.abs(picture.view(64).astype(int) - whole).mean() < 3, path
         assert refusal(photo[: len(photo) // 2]) is Truncated, path
+
+
+def test_a_jpeg_that_goes_over_its_picture_thousands_of_times_is_refused_at_once() -> None:
+    whole = jpeg(progressive=True)
+    assert 2 < scans(whole) < 20
+    last = whole.rindex(b"\xff\xda")
+    many = whole[:last] + whole[last:-2] * 5000 + b"\xff\xd9"
+    with pytest.raises(Damaged, match="no camera"):
+        decode(many, ALL)
+
+
+def test_what_is_appended_to_a_photo_does_not_count_as_scans() -> None:
+    assert scans(jpeg() + b"\xff\xda" * 1000) == 1
