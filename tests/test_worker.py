@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.core.errors import ModelDamaged, ModelError
+from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, NotAllowed
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
@@ -245,8 +245,6 @@ def test_files_that_may_not_be_opened_are_told_of_and_do_not_make_it_spin(
 def test_a_file_that_its_folder_keeps_is_named_and_holds_up_no_other(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from birdwatchd.core.errors import NotAllowed
-
     garden = bench()
     garden.drop("kept.jpg")
     garden.drop("free.jpg", seed=2)
@@ -311,3 +309,27 @@ def test_the_status_says_what_is(bench: Callable[..., Bench]) -> None:
     status = garden.store.requests.status()
     assert status is not None
     assert (status["state"], status["pid"]) == ("stopped", None)
+
+
+def test_one_photo_that_cannot_be_read_holds_up_no_other(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench(inbox={"sweep_s": 2.0})
+    read = garden.files.read
+
+    def failing_disk(relative: str, *, max_bytes: int) -> bytes:
+        if relative.endswith("work/1"):
+            raise DiskTrouble("cannot read work/1: Input/output error")
+        return read(relative, max_bytes=max_bytes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "read", failing_disk)
+        garden.drop("bad.jpg")
+        garden.let_pass(10)
+        garden.drop("good.jpg", seed=2)
+        garden.let_pass(60)
+        assert garden.states() == {"claimed": 1, "review": 1}
+        assert "Input/output error" in garden.worker.problems["unfinished"]
+    garden.let_pass(10)
+    assert garden.states() == {"review": 2}
+    assert garden.worker.problems == {}
