@@ -145,8 +145,11 @@ class Pipeline:
     def look_after_strays(self, held_paths: Sequence[str]) -> None:
         """Originals on another disk that kept the hidden name of a claim which ended while their disk was away."""
         for path in held_paths:
-            twin, _ = self._kept_twin(self._files.sha256_of(f"{shelving.INBOX}/{path}"))
-            self._files.release_stray(path, remove=twin is not None)
+            try:
+                twin, _ = self._kept_twin(self._files.sha256_of(f"{shelving.INBOX}/{path}"))
+                self._files.release_stray(path, remove=twin is not None)
+            except TransientError as error:
+                log.warning("%s keeps its hidden name for now: %s", shelving.printable(path), error)
 
     def has_unfinished(self) -> bool:
         """Whether `resume` has something to do."""

@@ -290,7 +290,7 @@ class Worker:
         with self._survived("log"):
             if self._busy and not worked:  # so that nobody reads of photos that have left long ago
                 self._store.requests.write_status(self._status())
-            self._light_lamp()
+        self._light_lamp()
         self._busy = worked
         if worked:
             return 0.0
