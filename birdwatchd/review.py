@@ -34,6 +34,8 @@ Result = dict[str, Any]
 Work = Generator[Result, None, Result]
 """Yields how far it is, returns what came of it; may be advanced a bit at a time between photos."""
 
+_SHELVES = tuple(f"{shelf}/" for shelf in (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY))
+
 _REFUSALS = {
     State.CLAIMED: ("is still on its way", "try again in a moment"),
     State.DECIDED: ("is still on its way", "try again in a moment"),
@@ -101,7 +103,11 @@ class Review:
         match request.kind:
             case "label":
                 return self.label(
-                    int(arguments["photo_id"]), str(arguments["species"]), source="cli", actor=request.actor
+                    int(arguments["photo_id"]),
+                    str(arguments["species"]),
+                    source="cli",
+                    actor=request.actor,
+                    seen_at=arguments.get("seen_at"),
                 )
             case "undo":
                 return self.undo(since=str(arguments["since"]), until=str(arguments["until"]))
@@ -114,8 +120,11 @@ class Review:
 
     # -- one label
 
-    def label(self, photo_id: int, species: str, *, source: str, actor: str | None) -> Work:
+    def label(self, photo_id: int, species: str, *, source: str, actor: str | None, seen_at: str | None = None) -> Work:
         """Note that a person named this photo, and move it to where that name belongs.
+
+        Args:
+            seen_at: where the person sees it, relative to the bird folder, if they named a file there.
 
         Raises:
             UsageError: the name cannot be a folder.
@@ -123,10 +132,10 @@ class Review:
         """
         yield from ()
         species = shelving.species_name(species)
-        photo = self._kept_photo(photo_id)
+        photo = self._kept_photo(photo_id, seen_at)
         return self._name(photo, species, Said(species, source, actor, self._now()), Reason.LABELLED)
 
-    def _kept_photo(self, photo_id: int) -> Row:
+    def _kept_photo(self, photo_id: int, seen_at: str | None = None) -> Row:
         """The photo meant, itself or the one that it is a duplicate of, at the place where it lies now."""
         photo = self._store.questions.photo(photo_id)
         if photo is not None and photo["state"] == State.DUPLICATE:
@@ -143,7 +152,7 @@ class Review:
             )
             raise Refused(f"photo {photo['id']} {what}", hint=hint)
         if not self._files.exists(photo["path"]):
-            found = self._files.find_content(photo["sha256"])
+            found = self._found(photo["sha256"], seen_at)
             if found is None:
                 self._store.journeys.record_missing([photo["id"]])
                 raise Refused(
@@ -152,6 +161,13 @@ class Review:
             self._store.journeys.record_found(photo["id"], found)
             photo["path"] = found
         return photo
+
+    def _found(self, sha256: str, seen_at: str | None) -> str | None:
+        """Where a photo lies that a person has moved: where they say, under whatever name, or wherever its digits are found."""
+        on_a_shelf = seen_at is not None and seen_at.startswith(_SHELVES) and self._files.exists(seen_at)
+        if seen_at is not None and on_a_shelf and self._files.sha256_of(seen_at) == sha256:
+            return seen_at
+        return self._files.find_content(sha256)
 
     def _name(self, photo: Row, species: str, said: Said, reason: Reason) -> Result:
         outcome = State.EMPTY if species == shelving.NO_BIRD else State.FILED

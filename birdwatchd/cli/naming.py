@@ -8,7 +8,7 @@ import typer
 
 from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen_settings
 from birdwatchd.cli.printing import as_json, moment, progress_bar, say, tell
-from birdwatchd.cli.words import moment_meant, open_log, photo_meant
+from birdwatchd.cli.words import moment_meant, open_log, photo_meant, place_in_root
 from birdwatchd.core import shelving
 from birdwatchd.edges.clock import now_utc
 
@@ -33,7 +33,8 @@ def label(
         known = store.questions.species()
         name = _known_spelling(name, known)
     with progress_bar("naming", shown=False) as advance:
-        result = wish(settings, "label", {"photo_id": photo_id, "species": name}, advance)
+        wanted = {"photo_id": photo_id, "species": name, "seen_at": place_in_root(settings, photo)}
+        result = wish(settings, "label", wanted, advance)
     if (note := _note_on(name, known)) is not None:
         tell(note)
     if json:

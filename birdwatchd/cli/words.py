@@ -44,6 +44,15 @@ def photo_meant(store: Store, text: str) -> int:
     return int(ids[0])
 
 
+def place_in_root(settings: Settings, text: str) -> str | None:
+    """Where in the bird folder the file lies that a person named; None if it was a number, or lies elsewhere."""
+    path = Path.cwd() / text
+    if not path.is_file() or not path.resolve().is_relative_to(settings.root.resolve()):
+        return None
+    place = path.resolve().relative_to(settings.root.resolve()).as_posix()
+    return None if any("\ud800" <= char <= "\udfff" for char in place) else place
+
+
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -277,3 +277,16 @@ def test_scan_alone_sets_cut_files_aside_in_time(seeing_root: Path) -> None:
     assert row["reason"] == "truncated"
     said = birdwatchd("explain", "1", root=seeing_root).stdout
     assert "copy it from the camera again" in said
+
+
+def test_a_photo_that_was_moved_and_renamed_by_hand_is_known_by_its_content(seeing_root: Path) -> None:
+    (seeing_root / "inbox" / "a.jpg").write_bytes(jpeg())
+    assert birdwatchd("scan", root=seeing_root).returncode == 0
+    (row,) = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
+    mine = seeing_root / "library" / "wren" / "my favourite.jpg"
+    mine.parent.mkdir()
+    (seeing_root / row["path"]).rename(mine)
+    named = json.loads(birdwatchd("label", mine, "wren", "--json", root=seeing_root).stdout)
+    assert named["label"] == "wren"
+    assert (seeing_root / named["path"]).read_bytes() == jpeg()
+    books.check(seeing_root, Counter([books.content(jpeg())]))
