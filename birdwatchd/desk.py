@@ -52,9 +52,16 @@ class Desk:
         self._work_for_a_slice(self._work)
         return True
 
+    @property
+    def has_waiting_wishes(self) -> bool:
+        """Whether a wish was tried and could not be fulfilled yet."""
+        return bool(self._not_before)
+
     def _next(self) -> Request | None:
         now = self._clock()
-        return next((one for one in self._requests.open() if self._not_before.get(one.id, now) <= now), None)
+        wishes = self._requests.open()
+        self._not_before = {one.id: self._not_before[one.id] for one in wishes if one.id in self._not_before}
+        return next((one for one in wishes if self._not_before.get(one.id, now) <= now), None)
 
     def _work_for_a_slice(self, work: Work) -> None:
         until = self._clock() + SLICE_S

@@ -177,6 +177,8 @@ class Worker:
                 self._look_after(self._watch)
             if self.pipeline.has_unfinished():
                 self.resume()
+            else:
+                self._fine("unfinished")
             self._list_inbox()
         with self._survived("log"):
             self._store.requests.write_status(self._status())
@@ -285,10 +287,9 @@ class Worker:
         if self._clock() >= self._next_sweep:
             self.sweep()
         worked = self.take_settled()
-        with self._survived("request"):
-            worked = self._desk.serve() or worked
-        with self._survived("log"):
-            if self._busy and not worked:  # so that nobody reads of photos that have left long ago
+        worked = self._serve() or worked
+        if self._busy and not worked:  # so that nobody reads of photos that have left long ago
+            with self._survived("log"):
                 self._store.requests.write_status(self._status())
         self._light_lamp()
         self._busy = worked
@@ -298,6 +299,17 @@ class Worker:
         if (look := self._settling.next_look()) is not None and self.pipeline.examiner is not None:
             upcoming.append(max(look, self._back_off_until))
         return max(min(upcoming) - self._clock(), 0.01)
+
+    def _serve(self) -> bool:
+        """Work on wishes; one that waits stays a problem until it is fulfilled or called off."""
+        try:
+            return self._desk.serve()
+        except TransientError as error:
+            self._trouble("request", str(error))
+            return True
+        finally:
+            if not self._desk.has_waiting_wishes:
+                self._fine("request")
 
     # -- what is said
 

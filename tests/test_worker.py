@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, NotAllowed
+from birdwatchd.core.errors import DiskFull, DiskTrouble, ModelDamaged, ModelError, NotAllowed
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
@@ -153,9 +153,11 @@ def test_a_wish_that_cannot_be_done_now_holds_up_no_photo_no_other_wish_and_not_
     assert "symbolic link" in garden.store.requests.get(stuck).result["waiting"]
     assert garden.states() == {"filed": 1, "review": 2}
     assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert "symbolic link" in garden.worker.problems["request"], "it does not come and go"
     (garden.root / "library" / "wren").unlink()
-    garden.let_pass(20)
+    garden.let_pass(40)
     assert garden.store.requests.get(stuck).outcome == "done"
+    assert garden.worker.problems == {}
 
 
 def test_a_file_of_an_import_that_cannot_be_read_is_listed_and_the_rest_imported(
@@ -332,4 +334,20 @@ def test_one_photo_that_cannot_be_read_holds_up_no_other(
         assert "Input/output error" in garden.worker.problems["unfinished"]
     garden.let_pass(10)
     assert garden.states() == {"review": 2}
+    assert garden.worker.problems == {}
+
+
+def test_trouble_with_the_log_stays_a_problem_until_it_is_over(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+
+    def full(_: object) -> None:
+        raise DiskFull("cannot write the log: the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.store.requests, "write_status", full)
+        garden.let_pass(40)
+        assert "the disk is full" in garden.worker.problems["log"]
+    garden.let_pass(40)
     assert garden.worker.problems == {}

@@ -45,7 +45,9 @@ def _translation(error: sqlite3.DatabaseError, path: Path) -> BirdwatchdError:
     if code in _DAMAGE:
         return DamagedDatabase(f"{path} is damaged: {error}")
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-        return DiskTrouble(f"cannot use {path}: {error}", hint="check that its folder is writable for this user")
+        return DiskTrouble(
+            f"cannot use {path}: {error}", hint="check that its folder is writable for this user, and its disk has room"
+        )
     raise error  # a mistake of ours in SQL is no trouble of the disk
 
 
