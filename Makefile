@@ -7,7 +7,7 @@ ROOT ?= $(HOME)/birdwatch
 UV = .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-base test-train lint format lock config bench clean
+.PHONY: help run test test-base test-train torture lint format lock config bench clean
 
 help:
 	@echo "make run     start birdwatchd: drop photos into $(ROOT)/inbox"
@@ -27,6 +27,10 @@ test-base: .venv/ready-dev
 # With the extra `train`: the tests that need torch, and that the daemon does not touch it even where it is installed.
 test-train: .venv-train/ready
 	.venv-train/bin/pytest tests/training tests/test_architecture.py
+
+# The long versions of the fault tests: an hour and more. What this machine cannot do is skipped, told and counted.
+torture: .venv/ready-dev
+	.venv/bin/pytest --torture -m torture --timeout 14400 tests
 
 lint: .venv/ready-dev
 	.venv/bin/ruff check .

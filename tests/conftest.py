@@ -10,6 +10,46 @@ import pytest
 from birdwatchd.core import shelving
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.trainer import build_spotter
+from tests.faults.catalogue import ROWS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="also the long versions (`make torture`)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--torture"):
+        left_out = [item for item in items if item.get_closest_marker("torture")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    for item in items:  # for the count of rows at the end
+        rows = [row for mark in item.iter_markers("fault") for row in mark.args]
+        item.user_properties.append(("faults", rows))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the rows of the fault catalogue: a row that this machine could not test is told, never passed over."""
+    ends: dict[str, dict[str, list[str]]] = {}
+    for outcome in ("passed", "failed", "skipped", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if outcome == "passed" and report.when != "call":
+                continue
+            for row in dict(report.user_properties).get("faults", []):
+                why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+                ends.setdefault(row, {}).setdefault(outcome, []).append(str(why).removeprefix("Skipped: "))
+    if not ends:
+        return
+    failed = sorted(row for row, end in ends.items() if "failed" in end or "error" in end)
+    held = sorted(row for row, end in ends.items() if "passed" in end and row not in failed)
+    whole = [row for row in held if "skipped" not in ends[row]]
+    terminalreporter.section("fault catalogue")
+    terminalreporter.line(f"{len(whole)} rows held, {len(held) - len(whole)} held in part, {len(failed)} failed")
+    for row in sorted(ends):
+        for why in dict.fromkeys(ends[row].get("skipped", [])):
+            part = "in part " if row in held else ""
+            terminalreporter.line(f"SKIPPED {part}{row} {ROWS[row]}: {why}")
+    for row in failed:
+        terminalreporter.line(f"FAILED {row} {ROWS[row]}")
 
 
 @pytest.fixture(autouse=True)

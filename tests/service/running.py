@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "birdwatchd"]
+STUBBED = [sys.executable, "-m", "tests.service.stubbed"]
+"""The same with a stub eye; no spotter need be built."""
 PATIENCE_S = 60.0
 
 
@@ -68,7 +70,11 @@ class Daemon:
 
 @contextmanager
 def daemon(
-    root: Path, *words: str, settle_s: float = 0.2, environment: dict[str, str] | None = None
+    root: Path,
+    *words: str,
+    settle_s: float = 0.2,
+    environment: dict[str, str] | None = None,
+    command: list[str] = COMMAND,
 ) -> Iterator[Daemon]:
     """A daemon that has said that it is ready; it is gone at the end, however it went."""
     out, err, address = root.parent / "daemon.out", root.parent / "daemon.err", str(root.parent / "lamp")
@@ -81,7 +87,7 @@ def daemon(
         lamp.bind(address)
         lamp.setblocking(False)
         process = subprocess.Popen(
-            [*COMMAND, "run", "--root", str(root), *words],
+            [*command, "run", "--root", str(root), *words],
             stdout=out_file,
             stderr=err_file,
             env=os.environ
