@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 UNFINISHED_NAMES = (
@@ -26,11 +27,17 @@ def is_ignored(name: str, own_patterns: Sequence[str] = (), *, folder: bool = Fa
     folded = name.casefold()
     if folded.startswith("."):
         return True
-    if any(fnmatchcase(folded, pattern.casefold()) for pattern in own_patterns):
+    if own_patterns and _any_of(tuple(own_patterns)).match(folded):
         return True
     if folder:
         return folded in LITTER_FOLDERS
-    return folded in LITTER_NAMES or any(fnmatchcase(folded, pattern) for pattern in UNFINISHED_NAMES)
+    return folded in LITTER_NAMES or _any_of(UNFINISHED_NAMES).match(folded) is not None
+
+
+@lru_cache(maxsize=8)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all of them: a sweep asks it for every file of the inbox."""
+    return re.compile("|".join(translate(pattern.casefold()) for pattern in patterns))
 
 
 def is_ignored_path(inbox_path: str, own_patterns: Sequence[str] = ()) -> bool:
