@@ -1,15 +1,27 @@
-"""One look at one photo's bytes: whole? what is in it? The same look for `run`, `scan`, `classify` and `import`."""
+"""A look at a photo's bytes: whole? what is in it? The same look for `run`, `scan`, `classify` and `import`.
 
+Decoding is nearly all of the cost, and Pillow and ONNX Runtime both let go of Python's lock while they work; so several looks at
+once, in threads of their own, use all cores. A look touches nothing but the bytes that it was given.
+"""
+
+import functools
 import hashlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from birdwatchd.core.formats import HEAD_BYTES, Kind, sniff
 from birdwatchd.core.photo import Shot, Spotting
 from birdwatchd.core.preprocess import to_model_input
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.images import Limits, decode
-from birdwatchd.edges.vision import Spotter
+from birdwatchd.edges.vision import Spotter, usable_cores
+
+MOST_LOOKS_AT_ONCE = 4
+"""More would cost memory and bring little: reading, moving and writing go on meanwhile in the main thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +42,32 @@ class Examined:
     took_ms: float
 
 
-class Examiner:
-    """A spotter with the limits of what it is shown."""
+Answer = Callable[[], Examined]
+"""Waits for a look that was begun and gives what it told, or raises why it could not."""
 
-    def __init__(self, spotter: Spotter, limits: Limits, *, clock: Callable[[], float] = time.perf_counter) -> None:
+
+class Examiner:
+    """A spotter with the limits of what it is shown.
+
+    Args:
+        cores: how many looks at once are worth while.
+    """
+
+    def __init__(
+        self, spotter: Spotter, limits: Limits, *, cores: int = 1, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.spotter = spotter
         self.limits = limits
+        self.looks_at_once = min(cores, MOST_LOOKS_AT_ONCE)
         self._clock = clock
+        self._large = threading.Lock()
 
     @classmethod
     def by_settings(cls, settings: Settings, spotter: Spotter) -> "Examiner":
         """With the limits that a person set."""
         images = settings.images
-        return cls(spotter, Limits(max_megapixels=images.max_megapixels, formats=frozenset(images.formats)))
+        limits = Limits(max_megapixels=images.max_megapixels, formats=frozenset(images.formats))
+        return cls(spotter, limits, cores=settings.inference.threads or usable_cores())
 
     def examine(self, data: bytes) -> Examined:
         """Prove the photo whole and look at it; one decode serves proof, network and thumbnail.
@@ -53,7 +78,9 @@ class Examiner:
         """
         begun = self._clock()
         size_px = self.spotter.recipe.size_px
-        picture = decode(data, self.limits, view_px=size_px)
+        # All but JPEG are unpacked at full size, up to a gigabyte: one at a time.
+        with nullcontext() if sniff(data[:HEAD_BYTES]) is Kind.JPEG else self._large:
+            picture = decode(data, self.limits, view_px=size_px)
         (spotting,) = self.spotter.spot(to_model_input(picture.view(size_px), self.spotter.recipe))
         return Examined(
             width_px=picture.width_px,
@@ -63,6 +90,28 @@ class Examiner:
             thumbnail=picture.thumbnail(),
             took_ms=(self._clock() - begun) * 1000,
         )
+
+    @contextmanager
+    def looking(self, photos: int) -> Iterator[Callable[[bytes], Answer]]:
+        """For this many photos: a way to begin a look and go on with something else until its answer is wanted.
+
+        With one core or one photo, or on a machine that has no thread left to give, the look is made when its answer is wanted.
+        """
+        if min(self.looks_at_once, photos) <= 1:
+            yield lambda data: functools.partial(self.examine, data)
+            return
+        pool = ThreadPoolExecutor(min(self.looks_at_once, photos), thread_name_prefix="look")
+
+        def begin(data: bytes) -> Answer:
+            try:
+                return pool.submit(self.examine, data).result
+            except RuntimeError:  # no thread can be started
+                return functools.partial(self.examine, data)
+
+        try:
+            yield begin
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def content_hash(data: bytes) -> str:

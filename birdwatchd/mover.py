@@ -7,12 +7,13 @@ anything again.
 
 import itertools
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from birdwatchd import __version__
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import PhotoVanished, TransientError
+from birdwatchd.core.facts import about
 from birdwatchd.core.journey import Journey, Move
 from birdwatchd.edges.files import Files, TargetTaken
 from birdwatchd.edges.store import Journeys
@@ -26,6 +27,14 @@ GONE = "gone"
 """`photos.reason` of a photo that a person took away while it was to be moved."""
 
 EASY_NUMBERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Moves that are done, with the names they really got; and what hindered the others, which stay under way."""
+
+    moves: list[Move] = field(default_factory=list)
+    trouble: TransientError | None = None
 
 
 class Mover:
@@ -54,28 +63,28 @@ class Mover:
                 return target
         raise AssertionError("numbers do not end")
 
-    def carry_out(self, moves: Sequence[Move], about: dict[int, Journey]) -> list[Move]:
-        """Carry out moves whose plans are written; returns those that are done, with the names they really got.
-
-        What cannot be moved now stays under way for the next sweep.
+    def carry_out(self, moves: Sequence[Move], journeys: Mapping[int, Journey]) -> Carried:
+        """Carry out moves whose plans are written; the receipt of all in one transaction.
 
         Args:
-            about: the journey of each photo, for the sidecars of quarantined files.
+            journeys: by photo, for the sidecars of quarantined files.
         """
         placed: list[Move] = []
         trouble: TransientError | None = None
         for move in moves:
             try:
-                placed.append(self._place(move, about[move.photo_id]))
+                placed.append(self._place(move, journeys[move.photo_id]))
             except TransientError as error:
-                log.warning("photo=%d stays where it is: %s", move.photo_id, error)
+                log.warning("it stays where it is: %s", error, extra=about(photo=move.photo_id))
                 trouble = error
-        if placed:
+        if not placed:
+            return Carried([], trouble)
+        try:
             self._files.sync([path for move in placed for path in (move.source, move.target)])
             self._journeys.record_receipts(placed)
-        if trouble is not None and not placed:
-            raise trouble
-        return placed
+        except TransientError as error:
+            return Carried([], error)
+        return Carried(placed, trouble)
 
     def _place(self, move: Move, journey: Journey) -> Move:
         while True:
@@ -101,29 +110,40 @@ class Mover:
             self._files.write_sidecar(move.target, _sidecar(move, journey))
         return move
 
-    def finish(self, journey: Journey) -> Move | None:
-        """End a journey whose plan is written, wherever it was interrupted; None when its bytes cannot be found."""
+    def finish(self, journeys: Sequence[Journey]) -> Carried:
+        """End journeys whose plans are written, wherever each was interrupted."""
+        moves: list[Move] = []
+        trouble: TransientError | None = None
+        for journey in journeys:
+            try:
+                move = self._rest_of(journey)
+            except TransientError as error:
+                trouble = error
+            else:
+                moves += [] if move is None else [move]
+        done = self.carry_out(moves, {journey.photo_id: journey for journey in journeys})
+        return Carried(done.moves, done.trouble or trouble)
+
+    def _rest_of(self, journey: Journey) -> Move | None:
+        """What is left of a planned move; None when its bytes cannot be found, which ends the journey."""
         if journey.target is None or journey.outcome is None:
             raise ValueError(f"photo {journey.photo_id} has no plan yet")
         move = Move(journey.photo_id, journey.source, journey.target, journey.outcome, journey.reason, journey.advice)
+        this = about(photo=move.photo_id)
         if self._files.exists(move.source):
-            return next(iter(self.carry_out([move], {move.photo_id: journey})), None)
+            return move
         if self._files.exists(move.target) and (
             journey.sha256 is None or self._files.sha256_of(move.target) == journey.sha256
         ):
-            return next(iter(self.carry_out([move], {move.photo_id: journey})), None)
+            return move
         if journey.sha256 is not None and (found := self._files.find_content(journey.sha256)) is not None:
-            log.info("photo=%d was moved by somebody to %s", move.photo_id, shelving.printable(found))
-            moved = replace(move, target=found)
-            self._journeys.record_receipts([moved])
-            return moved
+            log.info("it was moved by somebody to %s", shelving.printable(found), extra=this)
+            return replace(move, target=found, advice=None)
         if move.source.startswith(shelving.WORK):
-            log.error(
-                "photo=%d is lost: neither at %s nor at %s", move.photo_id, move.source, shelving.printable(move.target)
-            )
+            log.error("lost: neither at %s nor at %s", move.source, shelving.printable(move.target), extra=this)
             self._journeys.give_up(move.photo_id, reason=LOST)
         else:
-            log.warning("photo=%d is not at %s any more", move.photo_id, shelving.printable(move.source))
+            log.warning("it is not at %s any more", shelving.printable(move.source), extra=this)
             self._journeys.give_up(move.photo_id, reason=GONE)
         return None
 

@@ -8,20 +8,21 @@ three for one; nothing is reported as filed before its receipt is on the disk.
 """
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from birdwatchd.core import deciding, shelving
-from birdwatchd.core.deciding import Decision, Reason, Rules
+from birdwatchd.core import shelving
+from birdwatchd.core.deciding import Rules
 from birdwatchd.core.errors import Crashed, ModelError, NotAllowed, PhotoError, PhotoVanished, TransientError
+from birdwatchd.core.facts import about
 from birdwatchd.core.intake import camera_of
-from birdwatchd.core.journey import MAX_ATTEMPTS, Advice, Claim, Journey, Move
+from birdwatchd.core.journey import MAX_ATTEMPTS, Claim, Journey, Move
 from birdwatchd.core.photo import Stamp, State
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.store import Decided, Store, work_path
-from birdwatchd.examining import Examined, Examiner, content_hash
-from birdwatchd.mover import Mover
+from birdwatchd.edges.store import Store, work_path
+from birdwatchd.examining import Examiner
+from birdwatchd.mover import Carried, Mover
+from birdwatchd.triage import Triage, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,14 @@ class Round:
     refused: dict[str, str] = field(default_factory=dict)
     trouble: TransientError | ModelError | None = None
 
+    @classmethod
+    def of(cls, rounds: Iterable["Round"]) -> "Round":
+        """Several as one; the last trouble counts."""
+        whole = cls()
+        for one in rounds:
+            whole = cls(whole.outcomes + one.outcomes, whole.refused | one.refused, one.trouble or whole.trouble)
+        return whole
+
 
 class Pipeline:
     """The daemon's hands and eyes, for one bird folder; only for the holder of its lock.
@@ -73,10 +82,18 @@ class Pipeline:
         self._files = files
         self._journeys = store.journeys
         self._mover = Mover(files, store.journeys)
-        self._rules = rules
+        self._triage = Triage(files, store.journeys, self._mover, examiner, rules, now=now)
         self._now = now
-        self.examiner = examiner
         self._survivors: set[int] = set()
+
+    @property
+    def examiner(self) -> Examiner | None:
+        """What looks at photos, while there is something that can be trusted."""
+        return self._triage.examiner
+
+    @examiner.setter
+    def examiner(self, examiner: Examiner | None) -> None:
+        self._triage.examiner = examiner
 
     def take(self, settled: Sequence[tuple[str, Stamp]]) -> Round:
         """Take settled inbox files on their whole journey.
@@ -104,7 +121,7 @@ class Pipeline:
                 taken.append((photo_id, claim))
                 continue
             except PhotoVanished as error:
-                log.info("not taken: %s", error.message)
+                log.info("not taken: %s", error.message, extra=about(photo=photo_id))
             except NotAllowed as error:
                 refused[claim.inbox_path] = str(error)
             except TransientError as error:
@@ -119,34 +136,58 @@ class Pipeline:
         except TransientError as error:
             self._interrupted(journeys)
             return Round([], refused, error)
-        done = self._work(journeys)
-        return Round(done.outcomes, refused, done.trouble or trouble)
+        return Round.of([Round([], refused, trouble), self._work(journeys)])
 
     def resume(self, *, alive: Callable[[], None] = lambda: None) -> Round:
         """End every journey that was cut short, and clear the work folder. May be repeated; does nothing when all is in order.
 
         Args:
-            alive: is called after each journey, for whoever waits.
+            alive: is called after each batch, for whoever waits.
         """
-        outcomes: list[Outcome] = []
-        trouble: TransientError | ModelError | None = None
         journeys = self._journeys.under_way()
         self._clear_work_folder({journey.source for journey in journeys})
-        for journey in journeys:
-            try:
-                done = self._resume(journey)
-            except TransientError as error:
-                done = Round(trouble=error)
-            outcomes += done.outcomes
-            trouble = done.trouble or trouble
+        return Round.of(self._resume(journeys, alive))
+
+    def _resume(self, journeys: Sequence[Journey], alive: Callable[[], None]) -> Iterator[Round]:
+        for batch in _batches([journey for journey in journeys if journey.target is not None]):
+            yield self._finished(batch, self._mover.finish(batch))
             alive()
-        return Round(outcomes, {}, trouble)
+        here: list[Journey] = []
+        for journey in (journey for journey in journeys if journey.target is None):
+            try:
+                here += [journey] if self._is_here(journey) else []
+            except TransientError as error:
+                yield Round(trouble=error)
+        for batch in _batches([journey for journey in here if self._has_killed_twice(journey)]):
+            yield self._work(batch, refuse=Crashed("birdwatchd stopped twice while it read this file"))
+        if self.examiner is None:
+            return
+        trusted = [journey for journey in here if journey.photo_id in self._survivors]
+        suspects = [journey for journey in here if journey not in trusted and not self._has_killed_twice(journey)]
+        for batch in _batches(trusted):
+            self._journeys.count_attempts(journey.photo_id for journey in batch)
+            yield self._work(batch)
+            alive()
+        for batch in _batches(suspects):
+            yield self._work(batch, alone=True)
+            alive()
+
+    def _is_here(self, journey: Journey) -> bool:
+        """Whether a claimed photo is in the work folder, with its original out of the way; else the claim is forgotten."""
+        here = self._files.exists(journey.source)
+        self._files.release(journey.inbox_path, journey.source, copied=here)
+        if not here:
+            self._journeys.withdraw_claims([journey.photo_id])
+        return here
+
+    def _has_killed_twice(self, journey: Journey) -> bool:
+        return journey.attempts >= MAX_ATTEMPTS and journey.photo_id not in self._survivors
 
     def look_after_strays(self, held_paths: Sequence[str]) -> None:
         """Originals on another disk that kept the hidden name of a claim which ended while their disk was away."""
         for path in held_paths:
             try:
-                twin, _ = self._kept_twin(self._files.sha256_of(f"{shelving.INBOX}/{path}"))
+                twin, _ = self._triage.kept_twin(self._files.sha256_of(f"{shelving.INBOX}/{path}"))
                 self._files.release_stray(path, remove=twin is not None)
             except TransientError as error:
                 log.warning("%s keeps its hidden name for now: %s", shelving.printable(path), error)
@@ -154,26 +195,6 @@ class Pipeline:
     def has_unfinished(self) -> bool:
         """Whether `resume` has something to do."""
         return self._journeys.under_way_count() > 0 or bool(self._files.work_files())
-
-    def _resume(self, journey: Journey) -> Round:
-        if journey.target is not None:
-            move = self._mover.finish(journey)
-            return Round() if move is None else Round([_outcome(journey, move)])
-        if not self._files.exists(journey.source):
-            self._files.release(journey.inbox_path, journey.source, copied_as=None)
-            self._journeys.withdraw_claims([journey.photo_id])
-            return Round()
-        return self._resume_claimed(journey)
-
-    def _resume_claimed(self, journey: Journey) -> Round:
-        self._files.release(journey.inbox_path, journey.source, copied_as=self._files.sha256_of(journey.source))
-        if self.examiner is None and journey.attempts < MAX_ATTEMPTS:
-            return Round()
-        if journey.photo_id not in self._survivors:
-            if journey.attempts >= MAX_ATTEMPTS:
-                return self._work([journey], refuse=Crashed("birdwatchd stopped twice while it read this file"))
-            self._journeys.count_attempt(journey.photo_id)
-        return self._work([journey])
 
     def _clear_work_folder(self, known: set[str]) -> None:
         for path in self._files.work_files():
@@ -186,43 +207,67 @@ class Pipeline:
                 name = self._files.give_back(path, wanted)
                 log.warning("the log does not know %s; it is back in the inbox as %s", path, name)
 
-    def _work(self, journeys: Sequence[Journey], *, refuse: PhotoError | None = None) -> Round:
-        """From the work folder to the receipt, for a batch. One that cannot be worked on now does not hold up the others."""
-        decided: list[Decided] = []
-        missing: list[int] = []
-        words: dict[int, str] = {}
-        about: dict[int, Journey] = {}
-        on_their_way: set[str] = set()
-        reserved = self._journeys.targets()
+    def _work(self, journeys: Sequence[Journey], *, refuse: PhotoError | None = None, alone: bool = False) -> Round:
+        """From the work folder to the receipt, for a batch. One that cannot be worked on now does not hold up the others.
+
+        Args:
+            alone: one of them may have killed this process before: they are looked at one by one, and each is counted first.
+        """
+        verdicts: list[Verdict] = []
         trouble: TransientError | ModelError | None = None
-        for journey in journeys:
-            try:
-                one, gone, what = self._decide(journey, refuse, on_their_way, reserved)
-            except PhotoVanished as error:
-                log.info("given back to the inbox: %s", error.message)
-                trouble = self._give_back(journey) or trouble
-            except (TransientError, ModelError) as error:
-                trouble = error
-                self._interrupted([journey])
-            else:
-                decided.append(one)
-                missing += gone
-                words[journey.photo_id] = what
-                about[journey.photo_id] = replace(journey, sha256=one.sha256, camera=one.camera)
-                if one.sha256 is not None and one.decision is not None:
-                    on_their_way.add(one.sha256)
-        if not decided:
-            return Round(trouble=trouble)
+        ahead = list(journeys)
         try:
-            self._journeys.record_decisions(decided, missing)
-            moves = self._mover.carry_out([one.move for one in decided], about)
+            for one in self._triage.assess(journeys, refuse=refuse, before_each=self._counter() if alone else None):
+                ahead.remove(one.journey)
+                if isinstance(one, Verdict):
+                    verdicts.append(one)
+                elif isinstance(one.why, PhotoVanished):
+                    log.info("given back to the inbox: %s", one.why.message, extra=about(photo=one.journey.photo_id))
+                    trouble = self._give_back(one.journey) or trouble
+                else:
+                    trouble = one.why
+                    self._interrupted([one.journey])
+                self._files.alive()
         except TransientError as error:
-            self._interrupted(list(about.values()))
+            trouble = error
+            if not alone:
+                self._interrupted(ahead)
+        if not verdicts:
+            return Round(trouble=trouble)
+        return Round.of([Round(trouble=trouble), self._carry_out(verdicts)])
+
+    def _counter(self) -> Callable[[Journey], None]:
+        """Counts an attempt before it begins; the one before it is taken back then, because the process lives."""
+        survived: list[int] = []
+
+        def count(journey: Journey) -> None:
+            self._journeys.count_attempts([journey.photo_id], survived=survived)
+            survived[:] = [journey.photo_id]
+
+        return count
+
+    def _carry_out(self, verdicts: Sequence[Verdict]) -> Round:
+        journeys = {
+            one.journey.photo_id: replace(one.journey, sha256=one.decided.sha256, camera=one.decided.camera)
+            for one in verdicts
+        }
+        try:
+            self._journeys.record_decisions(
+                [one.decided for one in verdicts], [gone for one in verdicts for gone in one.missing]
+            )
+        except TransientError as error:
+            self._interrupted(list(journeys.values()))
             return Round(trouble=error)
-        self._survivors.difference_update(move.photo_id for move in moves)
-        by_id = {one.move.photo_id: one for one in decided}
-        outcomes = [_outcome(about[move.photo_id], move, by_id[move.photo_id], words[move.photo_id]) for move in moves]
-        return Round(outcomes, {}, trouble)
+        done = self._mover.carry_out([one.decided.move for one in verdicts], journeys)
+        return self._finished(list(journeys.values()), done, {one.journey.photo_id: one for one in verdicts})
+
+    def _finished(
+        self, journeys: Sequence[Journey], done: Carried, verdicts: Mapping[int, Verdict] | None = None
+    ) -> Round:
+        about_it = {journey.photo_id: journey for journey in journeys}
+        self._survivors.difference_update(about_it)
+        outcomes = [_outcome(about_it[move.photo_id], move, (verdicts or {}).get(move.photo_id)) for move in done.moves]
+        return Round(outcomes, {}, done.trouble)
 
     def _give_back(self, journey: Journey) -> TransientError | None:
         """Into the inbox again, as if it had never been claimed; what hindered that, if anything did."""
@@ -243,78 +288,9 @@ class Pipeline:
         except TransientError as error:
             log.warning("could not note that work was only interrupted: %s", error)
 
-    def _decide(
-        self, journey: Journey, refuse: PhotoError | None, on_their_way: set[str], reserved: set[str]
-    ) -> tuple[Decided, list[int], str]:
-        """Everything that can be said of one photo; touches nothing but its thumbnail."""
-        begun = time.perf_counter()
-        sha256: str | None = None
-        examined: Examined | None = None
-        decision: Decision | None = None
-        advice: Advice | None = None
-        gone: list[int] = []
-        size_bytes = journey.stamp.size_bytes if journey.stamp else 0
-        try:
-            data = self._files.read(journey.source, max_bytes=self._max_bytes())
-            sha256, size_bytes = content_hash(data), len(data)
-            if journey.stamp is not None and not self._files.is_as_claimed(journey.source, journey.stamp):
-                raise PhotoVanished(f"{journey.original_name} was written to after it was taken")
-            if refuse is not None:
-                raise refuse
-            twin, gone = self._kept_twin(sha256)
-            if twin is not None or sha256 in on_their_way:
-                outcome, reason = State.DUPLICATE, str(Reason.SAME_BYTES)
-                what = f"the same bytes as {twin}" if twin else "the same bytes as a photo that came with it"
-            else:
-                examined = self._examine(data)
-                decision = deciding.judge(examined.spotting, self._rules)
-                outcome, reason = decision.outcome, str(decision.reason)
-                what = deciding.IN_WORDS[decision.reason]
-                self._files.write_thumbnail(sha256, examined.thumbnail)
-        except PhotoError as error:
-            outcome, reason, what = State.QUARANTINED, error.reason, error.message
-            advice = Advice(error.message, error.hint)
-        target = self._mover.free_target(
-            shelving.folder_of(outcome, label=decision.label if decision else None, reason=reason),
-            journey.original_name,
-            sha256=sha256,
-            photo_id=journey.photo_id,
-            reserved=reserved,
-            beside_sidecar=advice is not None,
-        )
-        decided = Decided(
-            move=Move(journey.photo_id, journey.source, target, outcome, reason, advice),
-            sha256=sha256,
-            size_bytes=size_bytes,
-            width_px=examined.width_px if examined else None,
-            height_px=examined.height_px if examined else None,
-            captured_at=examined.shot.captured_at if examined else None,
-            camera=journey.camera or (examined.shot.camera if examined else None),
-            spotting=examined.spotting if examined else None,
-            decision=decision,
-            decided_at=self._now(),
-            took_ms=(time.perf_counter() - begun) * 1000,
-        )
-        return decided, gone, what
 
-    def _examine(self, data: bytes) -> Examined:
-        if self.examiner is None:
-            raise ModelError("there is no spotter to look with")
-        return self.examiner.examine(data)
-
-    def _max_bytes(self) -> int:
-        return self.examiner.limits.max_bytes if self.examiner else 1 << 28
-
-    def _kept_twin(self, sha256: str) -> tuple[str | None, list[int]]:
-        """Path of a photo of the same content that is still there, if any; and the photos that turn out to be gone."""
-        gone: list[int] = []
-        for twin in self._journeys.twins(sha256):
-            if (there := next(filter(self._files.exists, twin.paths), None)) is not None:
-                return there, gone
-            if moved := self._files.find_content(sha256):
-                return moved, gone
-            gone.append(twin.photo_id)
-        return None, gone
+def _batches(journeys: Sequence[Journey]) -> Iterator[Sequence[Journey]]:
+    return (journeys[start : start + BATCH_PHOTOS] for start in range(0, len(journeys), BATCH_PHOTOS))
 
 
 def _begun(photo_id: int, claim: Claim) -> Journey:
@@ -335,7 +311,8 @@ def _begun(photo_id: int, claim: Claim) -> Journey:
     )
 
 
-def _outcome(journey: Journey, move: Move, decided: Decided | None = None, what: str | None = None) -> Outcome:
+def _outcome(journey: Journey, move: Move, verdict: Verdict | None) -> Outcome:
+    decided = verdict.decided if verdict else None
     decision = decided.decision if decided else None
     return Outcome(
         photo_id=move.photo_id,
@@ -347,5 +324,5 @@ def _outcome(journey: Journey, move: Move, decided: Decided | None = None, what:
         probability=decision.probability if decision else None,
         birdness=decision.birdness if decision else None,
         took_ms=decided.took_ms if decided else None,
-        what=what,
+        what=verdict.what if verdict else None,
     )

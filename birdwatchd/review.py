@@ -192,8 +192,10 @@ class Review:
         )
         move = Move(photo["id"], photo["path"], target, outcome, str(reason))
         self._store.journeys.record_relocation(move, said)
-        (done,) = self._mover.carry_out([move], {photo["id"]: self._store.journeys.get(photo["id"])})
-        return done.target
+        done = self._mover.carry_out([move], {photo["id"]: self._store.journeys.get(photo["id"])})
+        if done.trouble is not None:
+            raise done.trouble
+        return done.moves[0].target
 
     # -- undo
 
@@ -296,7 +298,9 @@ class Review:
         said = Said(species, "import", actor, self._now())
         photo_id = self._store.journeys.record_import(decided, said, original_name=path.name, received_at=self._now())
         self._files.write_thumbnail(sha256, examined.thumbnail)
-        self._mover.finish(self._store.journeys.get(photo_id))
+        done = self._mover.finish([self._store.journeys.get(photo_id)])
+        if done.trouble is not None:
+            raise done.trouble
         return True
 
 

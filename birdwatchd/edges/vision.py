@@ -120,7 +120,7 @@ class Spotter:
         refused: ModelDamaged | None = None
         for path in _spotter_files(models_dir):
             try:
-                return cls._load_file(path, providers, threads or _cores(), open_session or open_onnx_session)
+                return cls._load_file(path, providers, threads or usable_cores(), open_session or open_onnx_session)
             except ModelDamaged as error:
                 log.warning("passed over %s: %s", path.name, error.message)
                 refused = refused or error
@@ -360,7 +360,8 @@ def _close(values: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
     return bool(np.abs(values - right).max() <= TOLERANCE * np.abs(right).max())  # false for NaN too
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -134,7 +134,10 @@ def read(path: Path, max_bytes: int) -> bytes:
                 f"{found.st_size / 1e6:,.0f} megabytes, and at most {max_bytes / 1e6:,.0f} are read",
                 hint="drop a smaller copy; no camera photo is that large",
             )
-        return file.read(max_bytes + 1)
+        data = file.read(found.st_size + 1)  # not `max_bytes`: Python would reserve as much
+        if len(data) > found.st_size:
+            raise PhotoVanished("it grew while it was read")
+        return data
 
 
 def hash_of(path: Path) -> str:

@@ -109,10 +109,13 @@ class Journeys:
                 self._db.execute("DELETE FROM journeys WHERE photo_id = ?", (photo_id,))
                 self._db.execute("DELETE FROM photos WHERE id = ? AND state = ?", (photo_id, State.CLAIMED))
 
-    def count_attempt(self, photo_id: int) -> None:
-        """Note, before work begins, that it is begun once more."""
+    def count_attempts(self, photo_ids: Iterable[int], *, survived: Iterable[int] = ()) -> None:
+        """Note, before work on these begins, that it is begun once more; and that others lived through theirs."""
         with self._db.writing():
-            self._db.execute("UPDATE journeys SET attempts = attempts + 1 WHERE photo_id = ?", (photo_id,))
+            for photo_id in survived:
+                self._db.execute("UPDATE journeys SET attempts = max(attempts - 1, 0) WHERE photo_id = ?", (photo_id,))
+            for photo_id in photo_ids:
+                self._db.execute("UPDATE journeys SET attempts = attempts + 1 WHERE photo_id = ?", (photo_id,))
 
     def record_decisions(self, decided: Sequence[Decided], missing: Iterable[int] = ()) -> None:
         """Fix what becomes of claimed photos, and where they go. From here on nothing is decided again.

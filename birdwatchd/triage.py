@@ -1,0 +1,235 @@
+"""Everything that can be said of claimed photos: read and hashed once, known already?, decoded and looked at, decided, given a target.
+
+Moves nothing. While some photos are decoded on all cores the next ones are read; only so many lie in memory at a time.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from birdwatchd.core import deciding, shelving
+from birdwatchd.core.deciding import Decision, Reason, Rules
+from birdwatchd.core.errors import ModelError, PhotoError, PhotoVanished, TransientError
+from birdwatchd.core.journey import Advice, Journey, Move
+from birdwatchd.core.photo import State
+from birdwatchd.edges.files import Files
+from birdwatchd.edges.store import Decided, Journeys
+from birdwatchd.examining import Answer, Examined, Examiner, content_hash
+from birdwatchd.mover import Mover
+
+UNSEEN_MAX_BYTES = 1 << 28
+"""The longest file that is read while there is no spotter whose limits count."""
+
+Hindrance = TransientError | ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one photo, before any of it is written down or done.
+
+    Attributes:
+        what: why, in words.
+        missing: photos of the same content that turned out to be gone.
+    """
+
+    journey: Journey
+    decided: Decided
+    what: str
+    missing: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hindered:
+    """Nothing can be said of this photo now; `why` is its own trouble or everybody's."""
+
+    journey: Journey
+    why: Hindrance
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A photo between its first byte and its verdict."""
+
+    journey: Journey
+    read_ms: float = 0.0
+    size_bytes: int = 0
+    sha256: str | None = None
+    twin: str | None = None
+    missing: list[int] = field(default_factory=list)
+    answer: Answer | None = None
+    error: PhotoError | Hindrance | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What photos that are assessed together must know of each other.
+
+    Attributes:
+        reserved: names that are planned for others.
+        ends: how the first of each content ended: kept if None, else the reason why not.
+    """
+
+    reserved: set[str]
+    begun: set[str] = field(default_factory=set)
+    ends: dict[str, PhotoError | Hindrance | None] = field(default_factory=dict)
+
+
+class Triage:
+    """For the holder of the bird folder's lock.
+
+    Args:
+        examiner: None while there is no spotter that can be trusted; then only refusals and duplicates can be told.
+        now: the time of the wall clock as ISO-8601 UTC.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        journeys: Journeys,
+        mover: Mover,
+        examiner: Examiner | None,
+        rules: Rules,
+        *,
+        now: Callable[[], str],
+    ) -> None:
+        self._files = files
+        self._journeys = journeys
+        self._mover = mover
+        self.examiner = examiner
+        self._rules = rules
+        self._now = now
+
+    def assess(
+        self,
+        journeys: Sequence[Journey],
+        *,
+        refuse: PhotoError | None = None,
+        before_each: Callable[[Journey], None] | None = None,
+    ) -> Iterator[Verdict | Hindered]:
+        """Answers in the order asked.
+
+        Args:
+            refuse: all of them are to be set aside, for this reason.
+            before_each: is called before anything is done about a photo; then they are looked at strictly one after the other.
+
+        Raises:
+            TransientError: the log refused, or `before_each` did.
+        """
+        batch = _Batch(reserved=self._journeys.targets())
+        ahead = self.examiner.looks_at_once if self.examiner is not None and before_each is None else 0
+        opened: deque[_Opened] = deque()
+        with self._looking(min(len(journeys), ahead)) as begin:
+            for journey in journeys:
+                if before_each is not None:
+                    before_each(journey)
+                opened.append(self._open(journey, begin, refuse, batch))
+                if len(opened) > ahead:
+                    yield self._conclude(opened.popleft(), batch)
+            while opened:
+                yield self._conclude(opened.popleft(), batch)
+
+    def _looking(self, photos: int) -> AbstractContextManager[Callable[[bytes], Answer]]:
+        return nullcontext(_blind) if self.examiner is None else self.examiner.looking(photos)
+
+    def _open(
+        self, journey: Journey, begin: Callable[[bytes], Answer], refuse: PhotoError | None, batch: _Batch
+    ) -> _Opened:
+        """Read a photo, tell whether its content is known, and begin to look at it if not."""
+        begun = time.perf_counter()
+        one = _Opened(journey, size_bytes=journey.stamp.size_bytes if journey.stamp else 0)
+        try:
+            data = self._files.read(journey.source, max_bytes=self._max_bytes())
+            one.sha256, one.size_bytes = content_hash(data), len(data)
+            if journey.stamp is not None and not self._files.is_as_claimed(journey.source, journey.stamp):
+                raise PhotoVanished(f"{journey.original_name} was written to after it was taken")
+            if refuse is not None:
+                raise refuse
+            one.twin, one.missing = self.kept_twin(one.sha256)
+            if one.twin is None and one.sha256 not in batch.begun:
+                batch.begun.add(one.sha256)
+                one.answer = begin(data)
+        except (PhotoError, TransientError) as error:
+            one.error = error
+        one.read_ms = (time.perf_counter() - begun) * 1000
+        return one
+
+    def _conclude(self, one: _Opened, batch: _Batch) -> Verdict | Hindered:
+        """Wait for the look, then decide. Touches nothing but the thumbnail."""
+        examined: Examined | None = None
+        decision: Decision | None = None
+        advice: Advice | None = None
+        try:
+            if one.error is not None:
+                raise one.error
+            if one.answer is not None and one.sha256 is not None:
+                examined = self._answered(one.answer, one.sha256, batch)
+                decision = deciding.judge(examined.spotting, self._rules)
+                outcome, reason = decision.outcome, str(decision.reason)
+                what = deciding.IN_WORDS[decision.reason]
+            else:
+                if one.twin is None and (end := batch.ends.get(one.sha256 or "")) is not None:
+                    raise end  # the same bytes, the same end
+                outcome, reason = State.DUPLICATE, str(Reason.SAME_BYTES)
+                what = f"the same bytes as {one.twin or 'a photo that came with it'}"
+        except PhotoError as error:
+            outcome, reason, what = State.QUARANTINED, error.reason, error.message
+            advice = Advice(error.message, error.hint)
+        except (TransientError, ModelError) as error:
+            return Hindered(one.journey, error)
+        folder = shelving.folder_of(outcome, label=decision.label if decision else None, reason=reason)
+        target = self._mover.free_target(
+            folder,
+            one.journey.original_name,
+            sha256=one.sha256,
+            photo_id=one.journey.photo_id,
+            reserved=batch.reserved,
+            beside_sidecar=advice is not None,
+        )
+        decided = Decided(
+            move=Move(one.journey.photo_id, one.journey.source, target, outcome, reason, advice),
+            sha256=one.sha256,
+            size_bytes=one.size_bytes,
+            width_px=examined.width_px if examined else None,
+            height_px=examined.height_px if examined else None,
+            captured_at=examined.shot.captured_at if examined else None,
+            camera=one.journey.camera or (examined.shot.camera if examined else None),
+            spotting=examined.spotting if examined else None,
+            decision=decision,
+            decided_at=self._now(),
+            took_ms=one.read_ms + (examined.took_ms if examined else 0.0),
+        )
+        return Verdict(one.journey, decided, what, one.missing)
+
+    def _answered(self, answer: Answer, sha256: str, batch: _Batch) -> Examined:
+        """What the look told, with its thumbnail kept; notes for later twins how it ended."""
+        try:
+            examined = answer()
+            self._files.write_thumbnail(sha256, examined.thumbnail)
+        except (PhotoError, TransientError, ModelError) as error:
+            batch.ends[sha256] = error
+            raise
+        batch.ends[sha256] = None
+        return examined
+
+    def _max_bytes(self) -> int:
+        return self.examiner.limits.max_bytes if self.examiner else UNSEEN_MAX_BYTES
+
+    def kept_twin(self, sha256: str) -> tuple[str | None, list[int]]:
+        """Path of a photo of the same content that is still there, if any; and the photos that turn out to be gone."""
+        gone: list[int] = []
+        for twin in self._journeys.twins(sha256):
+            if (there := next(filter(self._files.exists, twin.paths), None)) is not None:
+                return there, gone
+            if moved := self._files.find_content(sha256):
+                return moved, gone
+            gone.append(twin.photo_id)
+        return None, gone
+
+
+def _blind(_: bytes) -> Answer:
+    def answer() -> Examined:
+        raise ModelError("there is no spotter to look with")
+
+    return answer
