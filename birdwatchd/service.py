@@ -7,6 +7,7 @@ word to stop there. `scan` is the same worker without the watching.
 import logging
 import queue
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -131,13 +132,17 @@ def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bo
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT only put a word on the queue; a second one of them finds the default handler again."""
+    """SIGTERM and SIGINT only put a word on the queue; a second one of them finds the default handler again.
+
+    SIGHUP means a closed terminal where there is one; elsewhere somebody asks for settings to be read anew, which needs a restart.
+    """
 
     def handle(number: int, _frame: FrameType | None) -> None:
         stop()
         signal.signal(number, before[number])
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, handle if sys.stderr.isatty() else signal.SIG_IGN)
     try:
         yield
     finally:
@@ -202,18 +207,22 @@ def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callab
             sleep(settings.inbox.settle_s)
         worker.sweep()
         while worker.take_settled() or _worth_waiting_for(worker, until, sleep):
-            progress(worker.tally.photos, worker.tally.photos + len(worker.waiting()))
+            progress(worker.condition.tally.photos, worker.condition.tally.photos + len(worker.waiting()))
         worker.sweep()  # what is left, and why
-        problems = list(worker.problems.values())
+        problems = list(worker.condition.problems.values())
         return Scanned(
-            worker.tally.photos, dict(worker.tally.verdicts), worker.waiting(), worker.tally.seconds, problems
+            worker.condition.tally.photos,
+            dict(worker.condition.tally.verdicts),
+            worker.waiting(),
+            worker.condition.tally.seconds,
+            problems,
         )
 
 
 def _worth_waiting_for(worker: Worker, until: float, sleep: Callable[[float], None]) -> bool:
     """Whether something will have settled soon: files of other users need longer, and nobody else may come to take them."""
     soon = {Waiting.FRESH, Waiting.LONGER}
-    if worker.problems or monotonic() >= until or not any(why in soon for why in worker.waiting().values()):
+    if worker.condition.problems or monotonic() >= until or not any(why in soon for why in worker.waiting().values()):
         return False
     sleep(TICK_S)
     return True

@@ -8,29 +8,31 @@ import itertools
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from birdwatchd import __version__
+from birdwatchd.canary import Canary
+from birdwatchd.condition import Condition
 from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Rules
 from birdwatchd.core.errors import ModelError, PhotoVanished, TransientError
+from birdwatchd.core.facts import about
 from birdwatchd.core.intake import is_ignored, is_ignored_path
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.settling import Settling, Waiting
 from birdwatchd.desk import Desk
 from birdwatchd.edges.clock import monotonic, now_utc
-from birdwatchd.edges.files import Files
+from birdwatchd.edges.files import CANARY, Files
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.examining import Examiner
-from birdwatchd.pipeline import BATCH_PHOTOS, Outcome, Pipeline, Round
+from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
 from birdwatchd.review import Review
 
 log = logging.getLogger(__name__)
@@ -40,12 +42,15 @@ TICK_S = 0.5
 
 MOST_WAITING_NAMED = 20
 LAMP_EVERY_S = 5.0
+FRESH_S = 300.0
+"""The watchdog is fed only while something was finished within this time: a photo, a sweep, a canary, a piece of a wish."""
+
 BACK_OFF_S = 5.0
-HINDERING = ("disk", "root", "log")
+HINDERING = ("disk", "root", "log", "room")
 """Parts whose trouble keeps photos from being taken for a while."""
 
 START_S = 60.0
-"""Asked of the service manager for each photo that is finished before we are ready."""
+"""Asked of the service manager for each batch that is finished before we are ready."""
 
 REFUSED_S = 60.0
 """How soon a file whose folder does not let go of it is tried again; or at once when something about it changes."""
@@ -56,36 +61,6 @@ class Chore:
     """A piece of the timetable, on the worker's queue."""
 
     name: str
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run has done; the summary of `scan`."""
-
-    photos: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    first_claim: float | None = None
-    last_receipt: float | None = None
-    last_line: str = "no photo yet"
-    last_photo_at: str | None = None
-
-    def add(self, outcomes: Sequence[Outcome], begun: float, ended: float) -> None:
-        """Count ended journeys."""
-        if not outcomes:
-            return
-        self.photos += len(outcomes)
-        self.verdicts.update(str(outcome.state) for outcome in outcomes)
-        self.first_claim = begun if self.first_claim is None else self.first_claim
-        self.last_receipt = ended
-        self.last_line = f"last photo: {shelving.printable(outcomes[-1].path)}"
-        self.last_photo_at = now_utc()
-
-    @property
-    def seconds(self) -> float:
-        """From the first claim to the last receipt."""
-        if self.first_claim is None or self.last_receipt is None:
-            return 0.0
-        return self.last_receipt - self.first_claim
 
 
 class Worker:
@@ -125,13 +100,14 @@ class Worker:
         self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
         self.review = Review(files, store, None, now=now)
         self._desk = Desk(self.review, store.requests, clock=clock)
-        self.tally = Tally()
-        self.problems: dict[str, str] = {}
+        self._canary = Canary(files, clock=clock)
+        self.condition = Condition()
         self._next_sweep = clock()
         self._next_lamp = clock()
+        self._finished_at = clock()
         self._back_off_until = clock()
         self._busy = False
-        files.alive = self._light_lamp
+        files.alive = self._alive
         self._refused: dict[str, str] = {}
         self._told_unfinished: set[str] = set()
 
@@ -144,22 +120,24 @@ class Worker:
         try:
             spotter = self._load_spotter()
         except ModelError as error:
-            self._trouble("spotter", f"photos wait in the inbox: {error}")
+            self.condition.trouble("spotter", f"photos wait in the inbox: {error}")
             return
         self.pipeline.examiner = self.review.examiner = Examiner.by_settings(self._settings, spotter)
-        self._fine("spotter")
+        self.condition.fine("spotter")
         log.info("spotter %s is ready (%s)", spotter.id, spotter.provider)
 
     def resume(self) -> None:
         """End what was cut short."""
         begun = self._clock()
         with self._survived("unfinished"):
-            self._report(self.pipeline.resume(alive=lambda: self._notifier.more_time(START_S)), begun)
+            self._report(self.pipeline.resume(alive=self._more_time), begun)
 
     def hint(self, path: Hint) -> None:
         """Something may have happened at this inbox path; None: anywhere."""
         if path is None:
             self._next_sweep = min(self._next_sweep, self._clock() + TICK_S)
+        elif path == CANARY:
+            self._canary_came(by_event=True)
         elif not is_ignored_path(path, self._settings.inbox.ignore):
             stamp = self._files.inbox_stamp(path)
             if stamp is None:
@@ -178,56 +156,93 @@ class Worker:
             if self.pipeline.has_unfinished():
                 self.resume()
             else:
-                self._fine("unfinished")
+                self.condition.fine("unfinished")
             self._list_inbox()
         with self._survived("log"):
             self._store.requests.write_status(self._status())
+        self._finished_at = self._clock()
 
     def _list_inbox(self) -> None:
-        patterns, now = self._settings.inbox.ignore, self._clock()
-        seen: set[str] = set()
+        now = self._clock()
         closed: list[str] = []
         held: list[str] = []
-        ignored = functools.partial(_is_ignored_by, patterns)
+        ignored = functools.partial(_is_ignored_by, self._settings.inbox.ignore)
+        self._settling.begin_sweep()
         for path, stamp in self._files.inbox_files(ignored, on_closed_folder=closed.append, on_held=held.append):
-            seen.add(path)
             stood_s = 0.0 if self._wall_clock is None else max(0.0, self._wall_clock() - stamp.ctime_ns / 1e9)
             self._settling.see(path, stamp, now, stood_s=stood_s)
-        self._settling.keep_only(seen)
+        self._settling.end_sweep()
+        if CANARY in held:
+            held.remove(CANARY)
+            self._canary_came(by_event=False)
         self.pipeline.look_after_strays(held)
-        self._refused = {path: why for path, why in self._refused.items() if path in seen}
+        self._refused = {path: why for path, why in self._refused.items() if path in self._settling}
         self._tell_of_the_unfinished()
         self._tell_of_the_untakable(closed)
 
     def _tell_of_the_unfinished(self) -> None:
-        waiting = {path for path, why in self.waiting().items() if why is Waiting.UNFINISHED}
-        for path in sorted(waiting - self._told_unfinished):
+        waiting = set(self._settling.waiting_for(Waiting.UNFINISHED))
+        for path in sorted(waiting - self._told_unfinished)[:MOST_WAITING_NAMED]:
             log.info("%s waits: %s", shelving.printable(path), Waiting.UNFINISHED)
         self._told_unfinished = waiting
 
     def _tell_of_the_untakable(self, closed_folders: Sequence[str]) -> None:
         """Files and folders in the inbox whose rights keep us out, as one problem until the last of them is gone."""
-        unreadable = [path for path, why in self.waiting().items() if why is Waiting.UNREADABLE]
+        unreadable = self._settling.waiting_for(Waiting.UNREADABLE)
         stuck = [f"the folder {path}" for path in closed_folders] + unreadable
         if not stuck:
-            self._fine("inbox")
+            self.condition.fine("inbox")
             return
         why = self._refused.get(stuck[0], "may not be opened (give birdwatchd's user or group the right: chmod g+rwX)")
         others = f", and {len(stuck) - 1} more" if len(stuck) > 1 else ""
-        self._trouble("inbox", f"in the inbox, {shelving.printable(stuck[0])} {why}{others}")
+        self.condition.trouble("inbox", f"in the inbox, {shelving.printable(stuck[0])} {why}{others}")
+
+    # -- does anybody hear?
+
+    def _listen(self) -> None:
+        """Between sweeps: a watch that has died is set up anew, and the canary is sent."""
+        if self._watch is None or "root" in self.condition.problems:
+            return
+        if not self._watch.is_well():
+            self._look_after(self._watch)
+            self.hint(None)
+        if self._canary.is_unheard() and self._watch.problem is None:
+            self.condition.trouble(
+                "canary", "the system does not tell of new files; they are found by looking through the inbox"
+            )
+            self._watch.stop()
+            self._look_after(self._watch)
+        if self.pipeline.examiner is not None:
+            self._canary.send_if_due()
+
+    def _canary_came(self, *, by_event: bool) -> None:
+        try:
+            was_out = self._canary.came(self.pipeline.examiner, by_event=by_event)
+        except ModelError as error:
+            self._close_eye()
+            self.condition.trouble("spotter", f"photos wait in the inbox: {error}")
+            return
+        if was_out:
+            self._alive()
+            if by_event:
+                self.condition.fine("canary")
 
     def _look_after(self, watch: Watch) -> None:
         if watch.revive():
             log.warning("watching anew (%s)", watch.kind)
         if watch.problem is None:
-            self._fine("watch")
+            self.condition.fine("watch")
         else:
-            self._trouble("watch", watch.problem)
+            self.condition.trouble("watch", watch.problem)
 
     def take_settled(self) -> bool:
         """Take one batch of what has settled; False when nothing has."""
         now = self._clock()
-        if self.pipeline.examiner is None or "root" in self.problems or now < self._back_off_until:
+        if self.pipeline.examiner is None or "root" in self.condition.problems or now < self._back_off_until:
+            return False
+        if self._settling.has_room_again:
+            self.sweep()
+        if not self._has_room():
             return False
         due = self._settling.due(now, BATCH_PHOTOS)
         settled = [(path, stamp) for path in due if (stamp := self._weighed(path, now)) is not None]
@@ -243,6 +258,14 @@ class Worker:
                     self._refused[path] = why
                 self._report(done, now)
         return bool(settled)
+
+    def _has_room(self) -> bool:
+        """Whether the disk has more free than its reserve; looked at only when a photo is about to be taken."""
+        if (look := self._settling.next_look()) is None or look > self._clock():
+            return True
+        with self._survived("room"):
+            self._files.check_room(int(self._settings.inbox.reserve_mb * 1e6))
+        return "room" not in self.condition.problems
 
     def _weighed(self, path: str, now: float) -> Stamp | None:
         try:
@@ -305,11 +328,11 @@ class Worker:
         try:
             return self._desk.serve()
         except TransientError as error:
-            self._trouble("request", str(error))
+            self.condition.trouble("request", str(error))
             return True
         finally:
             if not self._desk.has_waiting_wishes:
-                self._fine("request")
+                self.condition.fine("request")
 
     # -- what is said
 
@@ -317,20 +340,38 @@ class Worker:
         """Inbox files that are not taken yet, and why."""
         return self._settling.waiting()
 
+    def _waiting_count(self) -> int:
+        return len(self._settling) + self._settling.unwatched
+
     def in_words(self) -> str:
         """One line for the service manager and for people."""
-        state = "; ".join(self.problems.values()) if self.problems else "watching"
-        return shelving.printable(f"{state}; {len(self._settling)} waiting; {self.tally.last_line}")
+        return self.condition.in_words(self._waiting_count())
 
     def note_stop(self) -> None:
         """The last word in `status`."""
         with self._survived("log"):
             self._store.requests.write_status(self._status() | {"state": "stopped", "pid": None})
 
+    def _alive(self) -> None:
+        """A piece of work has just been finished."""
+        self._finished_at = self._clock()
+        self._light_lamp()
+
+    def _more_time(self) -> None:
+        self._notifier.more_time(START_S)
+        self._alive()
+
     def _light_lamp(self) -> None:
-        if self._clock() >= self._next_lamp:
-            self._next_lamp = self._clock() + LAMP_EVERY_S
-            self._notifier.working(self.in_words())
+        now = self._clock()
+        if now < self._next_lamp:
+            return
+        self._next_lamp = now + LAMP_EVERY_S
+        self._listen()
+        words = self.condition.in_words(self._waiting_count())
+        if now - self._finished_at <= max(FRESH_S, 2 * self._settings.inbox.sweep_s):
+            self._notifier.working(words)
+        else:
+            log.error("nothing has been finished for %.0f s", now - self._finished_at)
 
     def _status(self) -> dict[str, Any]:
         examiner = self.pipeline.examiner
@@ -339,9 +380,9 @@ class Worker:
             "started_at": self._started_at,
             "pid": os.getpid(),
             "version": __version__,
-            "state": "degraded" if self.problems else "working",
-            "problems": json.dumps(list(self.problems.values())),
-            "waiting": len(self._settling),
+            "state": "degraded" if self.condition.problems else "working",
+            "problems": json.dumps(list(self.condition.problems.values())),
+            "waiting": self._waiting_count(),
             "waiting_files": json.dumps(
                 [
                     {"file": shelving.printable(path), "why": self._refused.get(path, str(why))}
@@ -355,57 +396,46 @@ class Worker:
             "spotter_id": examiner.spotter.id if examiner else None,
             "provider": examiner.spotter.provider if examiner else None,
             "model_id": None,
-            "last_photo_at": self.tally.last_photo_at,
+            "last_photo_at": self.condition.tally.last_photo_at,
             "training": None,
         }
 
     def _report(self, done: Round, begun: float) -> None:
         """Say what was done; then, if something hindered it, raise that."""
-        self.tally.add(done.outcomes, begun, self._clock())
+        self.condition.tally.add(done.outcomes, begun, self._clock(), self._now())
         for one in done.outcomes:
             log.info(
-                "%s -> %s: %s  (photo=%d state=%s reason=%s label=%s p=%s birdness=%s ms=%s)",
+                "%s -> %s: %s",
                 one.original_name,
                 shelving.printable(one.path),
                 one.what or "finished what was cut short",
-                one.photo_id,
-                one.state,
-                one.reason,
-                one.label or "-",
-                _short(one.probability),
-                _short(one.birdness),
-                "-" if one.took_ms is None else round(one.took_ms),
+                extra=about(
+                    photo=one.photo_id,
+                    state=one.state,
+                    reason=one.reason,
+                    label=one.label,
+                    p=one.probability,
+                    birdness=one.birdness,
+                    ms=None if one.took_ms is None else round(one.took_ms),
+                ),
             )
         if isinstance(done.trouble, ModelError):
-            self.pipeline.examiner = self.review.examiner = None  # photos wait; the next sweep opens the eye anew
+            self._close_eye()
         if done.trouble is not None:
             raise done.trouble
+
+    def _close_eye(self) -> None:
+        """Photos wait; the next sweep opens the eye anew."""
+        self.pipeline.examiner = self.review.examiner = None
 
     @contextmanager
     def _survived(self, part: str) -> Iterator[None]:
         """Trouble that passes: said once, seen in `status`, tried again; forgotten when the same part succeeds."""
-        try:
+        with self.condition.survives(part):
             yield
-        except (TransientError, ModelError) as error:
-            self._trouble(part, str(error))
-            if part in HINDERING:
-                self._back_off_until = self._clock() + BACK_OFF_S
-        else:
-            self._fine(part)
-
-    def _trouble(self, part: str, words: str) -> None:
-        if self.problems.get(part) != words:
-            log.warning("%s", words)
-        self.problems[part] = words
-
-    def _fine(self, part: str) -> None:
-        if self.problems.pop(part, None) is not None:
-            log.info("%s: all right again", part)
+        if part in HINDERING and part in self.condition.problems:
+            self._back_off_until = self._clock() + BACK_OFF_S
 
 
 def _is_ignored_by(patterns: Sequence[str], name: str, *, folder: bool = False) -> bool:
     return is_ignored(name, patterns, folder=folder)
-
-
-def _short(probability: float | None) -> str:
-    return "-" if probability is None else f"{probability:.2f}"

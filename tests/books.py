@@ -8,6 +8,8 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
+from birdwatchd.edges.files import CANARY
+
 RESTING = ("library", "review", "empty", "quarantine", "duplicates")
 
 
@@ -22,7 +24,8 @@ def files_in(root: Path, *folders: str) -> dict[str, str]:
     for folder in folders:
         for path in sorted((root / folder).rglob("*")):
             is_note = folder == "quarantine" and path.suffix == ".json" and path.with_suffix("").exists()
-            held = folder == "inbox" and path.name.startswith(".birdwatchd-")  # an original that is just being copied
+            # an original that is just being copied; the canary is no photo
+            held = folder == "inbox" and path.name.startswith(".birdwatchd-") and path.name != CANARY
             if path.is_file() and (held or not path.name.startswith(".")) and not is_note:
                 found[path.relative_to(root).as_posix()] = content(path.read_bytes())
     return found

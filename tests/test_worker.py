@@ -14,7 +14,7 @@ from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
-from birdwatchd.worker import Chore, Worker
+from birdwatchd.worker import FRESH_S, Chore, Worker
 from tests import books
 from tests.fakes import StubSpotter
 from tests.pictures import jpeg
@@ -33,7 +33,7 @@ class Clock:
 class Bench:
     """A worker on a real folder and a real log, with a stub eye."""
 
-    def __init__(self, root: Path, lamp: Path, **settings: Any) -> None:
+    def __init__(self, root: Path, lamp: Path, *, watch: Any = None, **settings: Any) -> None:
         self.root = root
         self.clock = Clock()
         self.fed = 0
@@ -49,6 +49,7 @@ class Bench:
             self.files,
             self.store,
             load_spotter=self._open_eye,
+            watch=watch,
             notifier=Notifier(str(lamp)),
             clock=self.clock,
         )
@@ -153,11 +154,11 @@ def test_a_wish_that_cannot_be_done_now_holds_up_no_photo_no_other_wish_and_not_
     assert "symbolic link" in garden.store.requests.get(stuck).result["waiting"]
     assert garden.states() == {"filed": 1, "review": 2}
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    assert "symbolic link" in garden.worker.problems["request"], "it does not come and go"
+    assert "symbolic link" in garden.worker.condition.problems["request"], "it does not come and go"
     (garden.root / "library" / "wren").unlink()
     garden.let_pass(40)
     assert garden.store.requests.get(stuck).outcome == "done"
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
 
 
 def test_a_file_of_an_import_that_cannot_be_read_is_listed_and_the_rest_imported(
@@ -216,11 +217,11 @@ def test_when_the_network_fails_photos_stay_in_the_inbox_until_it_is_back(
             garden.drop(f"{seed}.jpg", seed=seed)
         garden.let_pass(100)
     assert garden.states() == {"claimed": 1}, "only the one that was in work"
-    assert "spotter" in garden.worker.problems
+    assert "spotter" in garden.worker.condition.problems
     garden.eye = StubSpotter()
     garden.let_pass(40)
     assert garden.states() == {"review": 5}
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
 
 
 def test_files_that_may_not_be_opened_are_told_of_and_do_not_make_it_spin(
@@ -232,15 +233,15 @@ def test_files_that_may_not_be_opened_are_told_of_and_do_not_make_it_spin(
     look = garden.files.look
     monkeypatch.setattr(garden.files, "look", lambda path: None if path.startswith("locked") else look(path))
     steps = garden.let_pass(300, at_most_steps=3000)
-    assert "49 more" in garden.worker.problems["inbox"]
+    assert "49 more" in garden.worker.condition.problems["inbox"]
     garden.drop("open.jpg", seed=99)
     garden.let_pass(35)
     assert garden.states() == {"review": 1}
-    assert "inbox" in garden.worker.problems, "it does not come and go"
+    assert "inbox" in garden.worker.condition.problems, "it does not come and go"
     monkeypatch.setattr(garden.files, "look", look)
     garden.let_pass(120)
     assert garden.states() == {"review": 51}
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
     assert steps < 3000
 
 
@@ -260,11 +261,11 @@ def test_a_file_that_its_folder_keeps_is_named_and_holds_up_no_other(
     monkeypatch.setattr(garden.files, "claim", refuse)
     garden.let_pass(100)
     assert garden.states() == {"review": 1}
-    assert "kept.jpg" in garden.worker.problems["inbox"]
+    assert "kept.jpg" in garden.worker.condition.problems["inbox"]
     monkeypatch.setattr(garden.files, "claim", claim)
     garden.let_pass(100)
     assert garden.states() == {"review": 2}
-    assert "inbox" not in garden.worker.problems
+    assert "inbox" not in garden.worker.condition.problems
 
 
 def test_quarantine_is_emptied_only_when_a_person_says_so_and_never_of_whole_files(
@@ -331,10 +332,10 @@ def test_one_photo_that_cannot_be_read_holds_up_no_other(
         garden.drop("good.jpg", seed=2)
         garden.let_pass(60)
         assert garden.states() == {"claimed": 1, "review": 1}
-        assert "Input/output error" in garden.worker.problems["unfinished"]
+        assert "Input/output error" in garden.worker.condition.problems["unfinished"]
     garden.let_pass(10)
     assert garden.states() == {"review": 2}
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
 
 
 def test_trouble_with_the_log_stays_a_problem_until_it_is_over(
@@ -348,6 +349,51 @@ def test_trouble_with_the_log_stays_a_problem_until_it_is_over(
     with monkeypatch.context() as patch:
         patch.setattr(garden.store.requests, "write_status", full)
         garden.let_pass(40)
-        assert "the disk is full" in garden.worker.problems["log"]
+        assert "the disk is full" in garden.worker.condition.problems["log"]
     garden.let_pass(40)
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
+
+
+def test_below_its_reserve_the_disk_gets_no_more_photos_and_above_it_they_are_taken(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+    free = [(100_000_000, 10_000)]
+    monkeypatch.setattr(garden.files, "_room", lambda: free[0])
+    garden.drop("a.jpg")
+    steps = garden.let_pass(300, at_most_steps=1000)
+    assert garden.states() == {}
+    assert "only 100 MB are free" in garden.worker.condition.problems["room"]
+    assert garden.fed > 10, "waiting for room is no reason to be restarted"
+    assert steps < 1000
+    free[0] = (300_000_000, 5)
+    garden.let_pass(30)
+    assert "room for only 5 more files" in garden.worker.condition.problems["room"]
+    free[0] = (300_000_000, 10_000)
+    garden.let_pass(10)
+    assert garden.states() == {"review": 1}
+    assert garden.worker.condition.problems == {}
+
+
+def test_a_reserve_of_nothing_lets_the_disk_fill(bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    garden = bench(inbox={"reserve_mb": 0})
+    monkeypatch.setattr(garden.files, "_room", lambda: (0, 0))
+    garden.drop("a.jpg")
+    garden.let_pass(35)
+    assert garden.states() == {"review": 1}
+
+
+def test_the_watchdog_is_not_fed_by_a_loop_that_finishes_nothing(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+    garden.let_pass(100)
+    assert garden.fed > 10
+    monkeypatch.setattr(garden.worker, "sweep", lambda: None)
+    garden.let_pass(FRESH_S, at_most_steps=100_000)
+    fed = garden.fed
+    garden.let_pass(100, at_most_steps=100_000)
+    assert garden.fed == fed
+    monkeypatch.undo()
+    garden.let_pass(10)
+    assert garden.fed > fed

@@ -1,7 +1,6 @@
 """Commands that set up, watch and look: init, run, scan, classify, doctor."""
 
 import logging
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen
 from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell, tell_error
 from birdwatchd.core import shelving
 from birdwatchd.core.configuring import as_toml
-from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError
+from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError, UsageError
 
 
 @app.command()
@@ -54,29 +53,26 @@ def run(
     ingest_only: Annotated[
         bool, typer.Option("--ingest-only", help="Only take photos; no review page. For the service.")
     ] = False,
+    log: Annotated[
+        str,
+        typer.Option("--log", metavar="text|json", help="How its messages look: sentences, or a JSON object a line."),
+    ] = "text",
 ) -> None:
     """Watch the inbox until stopped."""
     from birdwatchd import service
+    from birdwatchd.cli.journal import tell_on_stderr
 
+    if log not in ("text", "json"):
+        raise UsageError(f"--log is text or json, not {shelving.printable(log)}")
     del ingest_only  # the page does not exist yet, so both forms do the same
     settings = chosen_settings(root, config)
-    _log_to_stderr()
+    tell_on_stderr("json" if log == "json" else "text")
     service.run(settings, announce=_announce)
 
 
 def _announce(line: str) -> None:
     say(f"{line}  (stop with Ctrl-C)")
     sys.stdout.flush()
-
-
-def _log_to_stderr() -> None:
-    under_systemd = "JOURNAL_STREAM" in os.environ  # the journal has its own clock, and takes a level as <4>
-    if under_systemd:
-        for level, priority in ((logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3)):
-            logging.addLevelName(level, f"<{priority}>")
-    form = "%(levelname)s%(message)s" if under_systemd else "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=form, stream=sys.stderr, force=True)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
 @app.command()

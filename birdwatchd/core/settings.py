@@ -78,6 +78,14 @@ class Inbox(Table):
         "quarantine/truncated/.",
         json_schema_extra={"unit": "seconds"},
     )
+    reserve_mb: int = Field(
+        default=200,
+        ge=0,
+        le=1_000_000,
+        description="When less than this is free on the disk of the bird folder, photos wait in the inbox until there is "
+        "more. 0 means that nothing is kept in reserve.",
+        json_schema_extra={"unit": "megabytes"},
+    )
 
 
 class Images(Table):

@@ -9,10 +9,12 @@ Events and sweeps feed the same `see`. Time is measured from when *we* last saw 
 
 The quiet time is longer where the kernel cannot tell about writers: five times for files of other owners, fifteen times on
 network file systems. Files of a kind without a known end need only 1 and 2.
+
+What waits is bounded: however many files are dropped at once, only so many are watched at a time. The rest are counted, and seen
+when there is room again.
 """
 
 import heapq
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +28,10 @@ RECHECK_S = 1.0
 
 RECHECK_MOST_S = 60.0
 """A file that may not be opened is looked at ever more rarely, up to this; at once when something about it changes."""
+
+
+MOST_WATCHED = 50_000
+"""About 30 MB. Whoever drops a million photos at once gets them filed all the same, so many at a time."""
 
 
 class Writers(StrEnum):
@@ -64,6 +70,7 @@ class _Watched:
     still_since: float
     look_at: float
     unfinished_since: float
+    sweep: int
     why: Waiting = Waiting.FRESH
     pause_s: float = RECHECK_S
 
@@ -74,13 +81,19 @@ class Settling:
     Args:
         quiet_s: seconds without change that a whole file with no writer needs.
         unfinished_s: seconds that a file without its proper end is given.
+        most: files watched at a time.
     """
 
-    def __init__(self, *, quiet_s: float, unfinished_s: float) -> None:
+    def __init__(self, *, quiet_s: float, unfinished_s: float, most: int = MOST_WATCHED) -> None:
         self._quiet_s = quiet_s
         self._unfinished_s = unfinished_s
+        self._most = most
         self._files: dict[str, _Watched] = {}
         self._agenda: list[tuple[float, str]] = []
+        self._sweep = 0
+        self._in_sweep = False
+        self.unwatched = 0
+        """Files of the last sweep for which there was no room."""
 
     def see(self, path: str, stamp: Stamp, now: float, *, stood_s: float = 0.0) -> None:
         """Note that the file was there with this stamp at this time.
@@ -91,18 +104,33 @@ class Settling:
         """
         known = self._files.get(path)
         if known is not None and known.stamp == stamp:
-            return
-        self._files[path] = _Watched(stamp, now, now, now - stood_s)
-        self._put(path, now + self._quiet_s)
+            known.sweep = self._sweep
+        elif known is None and len(self._files) >= self._most:
+            self.unwatched += self._in_sweep
+        else:
+            self._files[path] = _Watched(stamp, now, now, now - stood_s, self._sweep)
+            self._put(path, now + self._quiet_s)
 
     def forget(self, path: str) -> None:
         """The file is gone, or has been taken."""
         self._files.pop(path, None)
 
-    def keep_only(self, paths: Collection[str]) -> None:
-        """After a whole sweep: what was not there is gone."""
-        for path in [path for path in self._files if path not in paths]:
+    def begin_sweep(self) -> None:
+        """From here on every file that is there is seen once."""
+        self._sweep += 1
+        self._in_sweep = True
+        self.unwatched = 0
+
+    def end_sweep(self) -> None:
+        """What was not seen since the sweep began is gone."""
+        self._in_sweep = False
+        for path in [path for path, known in self._files.items() if known.sweep != self._sweep]:
             del self._files[path]
+
+    @property
+    def has_room_again(self) -> bool:
+        """Whether a sweep would find files that there was no room for; true when half of the watched ones have gone."""
+        return self.unwatched > 0 and len(self._files) <= self._most // 2
 
     def due(self, now: float, limit: int) -> list[str]:
         """Files that deserve a close look now, longest-waiting first, at most `limit`; each is named once.
@@ -158,8 +186,15 @@ class Settling:
         return None
 
     def waiting(self) -> dict[str, Waiting]:
-        """Every file that is not taken yet, and why."""
+        """Every watched file that is not taken yet, and why."""
         return {path: watched.why for path, watched in self._files.items()}
+
+    def waiting_for(self, why: Waiting) -> list[str]:
+        """Watched files that wait for this reason."""
+        return [path for path, watched in self._files.items() if watched.why is why]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
 
     def __len__(self) -> int:
         return len(self._files)

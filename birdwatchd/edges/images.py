@@ -144,6 +144,13 @@ def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int
     return Picture(width_px, height_px, kind, shot, thumbnail_px, small)
 
 
+def as_jpeg(pixels: Pixels) -> bytes:
+    """A picture of our own as a file; RGB, shape (H, W, 3)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
 def _admit(data: bytes, limits: Limits) -> Kind:
     """Refuse what can be refused before a parser runs."""
     if not data:

@@ -91,6 +91,10 @@ class Watch:
             self._observer = None
             self.problem = "stopped"
 
+    def is_well(self) -> bool:
+        """Whether what was started still watches; cheap. True also where nothing could be started: then the sweep finds everything."""
+        return self._observer is None or self._is_well(self._observer)
+
     def revive(self) -> bool:
         """Start anew if the watching has died or looks at a folder that was replaced; True if it had to be."""
         if self._observer is not None and self._is_well(self._observer):

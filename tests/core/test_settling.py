@@ -172,7 +172,9 @@ def test_what_is_gone_is_forgotten() -> None:
         files.see(path, STAMP, 0.0)
     files.forget("a.jpg")
     files.forget("never seen")
-    files.keep_only({"b.jpg"})
+    files.begin_sweep()
+    files.see("b.jpg", STAMP, 1.0)
+    files.end_sweep()
     assert (len(files), list(files.waiting())) == (1, ["b.jpg"])
     assert files.due(100.0, limit=9) == ["b.jpg"]
     assert not files.weigh("a.jpg", look(), 100.0), "a file that was forgotten is not taken"
@@ -232,3 +234,28 @@ def test_whatever_happens_a_waiting_file_has_a_next_look_and_none_is_taken_early
             named = files.due(now, limit=9)
             assert len(named) == len(set(named))
         assert (files.next_look() is None) == (len(files) == 0)
+
+
+def test_a_file_that_comes_during_a_sweep_survives_its_end() -> None:
+    files = settling()
+    files.begin_sweep()
+    files.see("a.jpg", STAMP, 0.0)
+    files.end_sweep()
+    assert list(files.waiting()) == ["a.jpg"]
+
+
+def test_however_many_come_only_so_many_are_watched_and_the_rest_is_seen_when_there_is_room() -> None:
+    files = Settling(quiet_s=QUIET_S, unfinished_s=UNFINISHED_S, most=10)
+    paths = [f"{number}.jpg" for number in range(25)]
+    taken: list[str] = []
+    for sweep in range(10):
+        files.begin_sweep()
+        for path in (path for path in paths if path not in taken):
+            files.see(path, STAMP, 10.0 * sweep)
+        files.end_sweep()
+        assert len(files) <= 10
+        assert len(files) + files.unwatched == 25 - len(taken)
+        while not files.has_room_again and (due := files.due(10.0 * sweep + QUIET_S, limit=1)):
+            files.forget(due[0])
+            taken += due
+    assert sorted(taken) == sorted(paths)

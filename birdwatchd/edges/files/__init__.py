@@ -7,10 +7,11 @@ that it touched has returned.
 
 from birdwatchd.edges.files.disk import hash_outside, read_outside, stamp_of, write_whole
 from birdwatchd.edges.files.folder import RootLock, file_system_of
-from birdwatchd.edges.files.inbox import HELD_PREFIX
+from birdwatchd.edges.files.inbox import CANARY, HELD_PREFIX
 from birdwatchd.edges.files.shelves import Files, TargetTaken
 
 __all__ = [
+    "CANARY",
     "HELD_PREFIX",
     "Files",
     "RootLock",

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import AlreadyRunning, RootGone, RootUnsuitable
+from birdwatchd.core.errors import AlreadyRunning, DiskFull, RootGone, RootUnsuitable
 from birdwatchd.edges.files import disk
 
 FOLDER_MODE = 0o2775
@@ -20,6 +20,9 @@ FOLDER_MODE = 0o2775
 
 GROUP_MAY_WORK = 0o2070
 """The part of it that matters. Where it is inherited nothing is changed: a sandbox may forbid to set it (RestrictSUIDSGID)."""
+
+RESERVE_NAMES = 100
+"""Inodes that stay free for the log and for notes."""
 
 LOCK_TRIES = 5
 LOCK_PAUSE_S = 0.05
@@ -215,11 +218,34 @@ class Folder:
 
     def free_bytes(self) -> int:
         """Room left for this user on the disk of the bird folder."""
+        return self._room()[0]
+
+    def check_room(self, reserve_bytes: int) -> None:
+        """Whether more may be put on the disk of the bird folder.
+
+        Raises:
+            DiskFull: less than the reserve is free, or hardly a name is left for new files.
+        """
+        if reserve_bytes == 0:
+            return
+        free_bytes, free_names = self._room()
+        if free_bytes < reserve_bytes:
+            raise DiskFull(
+                f"only {free_bytes / 1e6:,.0f} MB are free on the disk of the bird folder, and {reserve_bytes / 1e6:,.0f} MB"
+                " are kept in reserve: photos wait in the inbox"
+            )
+        if free_names is not None and free_names < RESERVE_NAMES:
+            raise DiskFull(
+                f"the disk of the bird folder has room for only {free_names} more files: photos wait in the inbox"
+            )
+
+    def _room(self) -> tuple[int, int | None]:
         try:
             room = os.statvfs(self.root)
         except OSError as error:
             raise RootGone(f"{self.root} is gone") from error
-        return room.f_bavail * room.f_frsize
+        # Some file systems (btrfs) make room for names as they need it, and say 0 of 0.
+        return room.f_bavail * room.f_frsize, room.f_favail if room.f_files else None
 
 
 def _flock(handle: int) -> None:

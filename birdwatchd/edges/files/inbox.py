@@ -19,6 +19,11 @@ from birdwatchd.edges.files.folder import Folder
 HELD_PREFIX = ".birdwatchd-"
 """Begins the hidden name of an original that is just being copied from an inbox on another file system."""
 
+CANARY = f"{HELD_PREFIX}canary"
+"""The hidden name of the test picture that is sent through the inbox now and then."""
+
+CANARY_MAX_BYTES = 1 << 20
+
 
 class Inbox(Folder):
     """A bird folder, seen from the side where photos come in."""
@@ -188,12 +193,12 @@ class Inbox(Folder):
         source = self.path(shelving.INBOX) / inbox_path
         return source.with_name(disk.cut(f"{HELD_PREFIX}{work_name}-{source.name}"))
 
-    def release(self, inbox_path: str, work_path: str, *, copied_as: str | None) -> None:
+    def release(self, inbox_path: str, work_path: str, *, copied: bool) -> None:
         """After a crash in a claim across file systems: free the original from its hidden name.
 
         Args:
-            copied_as: SHA-256 of the whole copy in the work folder, if there is one: an original of that content is removed, any
-                other goes back into the inbox.
+            copied: there is a whole copy in the work folder: an original of that content is removed, any other goes back into
+                the inbox.
         """
         if not inbox_path:
             return
@@ -201,7 +206,7 @@ class Inbox(Folder):
         with disk.translated(f"cannot release {shelving.printable(inbox_path)}"):
             if not os.path.lexists(held):
                 return
-            if copied_as is not None and disk.hash_of(held) == copied_as:
+            if copied and disk.hash_of(held) == disk.hash_of(self.path(work_path)):
                 held.unlink()
                 disk.fsync(held.parent)
             else:
@@ -231,6 +236,29 @@ class Inbox(Folder):
                 continue
             return str(free)
         raise DiskTrouble(f"no free name for {shelving.printable(inbox_path)} in the inbox")
+
+    def put_canary(self, picture: bytes) -> None:
+        """Write the test picture into the inbox; nothing is lost with it, so nothing is synced."""
+        path = self.path(shelving.INBOX) / CANARY
+        with disk.translated("cannot write a test picture into the inbox"):
+            self._refuse_linked_folders(CANARY)
+            path.unlink(missing_ok=True)
+            with path.open("xb") as file:  # never through a link that somebody laid there
+                file.write(picture)
+
+    def canary(self) -> bytes:
+        """The test picture as it lies in the inbox."""
+        with disk.translated("cannot read the test picture in the inbox"):
+            handle = os.open(
+                self.path(shelving.INBOX) / CANARY, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
+            with os.fdopen(handle, "rb") as file:
+                return file.read(CANARY_MAX_BYTES)
+
+    def remove_canary(self) -> None:
+        """Take the test picture out of the inbox, if it is there."""
+        with disk.translated("cannot remove the test picture from the inbox"):
+            self.path(shelving.INBOX).joinpath(CANARY).unlink(missing_ok=True)
 
     def _refuse_linked_folders(self, inbox_path: str) -> None:
         """A symbolic link would lead out of the inbox, to what is none of our business."""
