@@ -165,7 +165,11 @@ class Pipeline:
         trusted = [journey for journey in here if journey.photo_id in self._survivors]
         suspects = [journey for journey in here if journey not in trusted and not self._has_killed_twice(journey)]
         for batch in _batches(trusted):
-            self._journeys.count_attempts(journey.photo_id for journey in batch)
+            try:
+                self._journeys.count_attempts(journey.photo_id for journey in batch)
+            except TransientError as error:
+                yield Round(trouble=error)
+                return
             yield self._work(batch)
             alive()
         for batch in _batches(suspects):
