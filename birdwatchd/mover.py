@@ -91,7 +91,9 @@ class Mover:
             try:
                 if self._files.exists(move.source):
                     self._files.place(move.source, move.target)
-                elif not self._files.exists(move.target):
+                elif self._files.exists(move.target):
+                    self._files.place_anew(move.source, move.target)
+                else:
                     raise PhotoVanished(f"{shelving.printable(move.source)} is not there any more")
                 break
             except TargetTaken:
@@ -113,19 +115,26 @@ class Mover:
     def finish(self, journeys: Sequence[Journey]) -> Carried:
         """End journeys whose plans are written, wherever each was interrupted."""
         moves: list[Move] = []
+        found: list[Move] = []
         trouble: TransientError | None = None
         for journey in journeys:
             try:
                 move = self._rest_of(journey)
+                if move is not None and move.target != journey.target:
+                    self._journeys.record_receipts([move])
+                    found.append(move)
+                elif move is not None:
+                    moves.append(move)
             except TransientError as error:
                 trouble = error
-            else:
-                moves += [] if move is None else [move]
         done = self.carry_out(moves, {journey.photo_id: journey for journey in journeys})
-        return Carried(done.moves, done.trouble or trouble)
+        return Carried(found + done.moves, done.trouble or trouble)
 
     def _rest_of(self, journey: Journey) -> Move | None:
-        """What is left of a planned move; None when its bytes cannot be found, which ends the journey."""
+        """What is left of a planned move; with another target when a person carried it out, to a place of their own.
+
+        None when its bytes cannot be found, which ends the journey.
+        """
         if journey.target is None or journey.outcome is None:
             raise ValueError(f"photo {journey.photo_id} has no plan yet")
         move = Move(journey.photo_id, journey.source, journey.target, journey.outcome, journey.reason, journey.advice)

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 BATCH_PHOTOS = 16
 
+MAX_READS = 3
+"""A photo whose bytes the disk refused this often, at one sweep after the other, is set aside as unreadable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -179,7 +182,9 @@ class Pipeline:
     def _is_here(self, journey: Journey) -> bool:
         """Whether a claimed photo is in the work folder, with its original out of the way; else the claim is forgotten."""
         here = self._files.exists(journey.source)
-        self._files.release(journey.inbox_path, journey.source, copied=here)
+        if here:
+            self._files.make_durable(journey.source)
+        self._files.release(journey.inbox_path, journey.source)
         if not here:
             self._journeys.withdraw_claims([journey.photo_id])
         return here

@@ -4,23 +4,26 @@ Moves nothing. While some photos are decoded on all cores the next ones are read
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from birdwatchd.core import deciding, shelving
 from birdwatchd.core.deciding import Decision, Reason, Rules
-from birdwatchd.core.errors import ModelError, PhotoError, PhotoVanished, TransientError
+from birdwatchd.core.errors import ModelError, PhotoError, PhotoVanished, TransientError, Unreadable
 from birdwatchd.core.journey import Advice, Journey, Move
 from birdwatchd.core.photo import State
-from birdwatchd.edges.files import Files
+from birdwatchd.edges.files import BadSpot, Files
 from birdwatchd.edges.store import Decided, Journeys
 from birdwatchd.examining import Answer, Examined, Examiner, content_hash
 from birdwatchd.mover import Mover
 
 UNSEEN_MAX_BYTES = 1 << 28
 """The longest file that is read while there is no spotter whose limits count."""
+
+MAX_READS = 3
+"""A photo whose bytes the disk refused this often, at one sweep after the other, is set aside as unreadable."""
 
 Hindrance = TransientError | ModelError
 
@@ -100,6 +103,7 @@ class Triage:
         self.examiner = examiner
         self._rules = rules
         self._now = now
+        self._unread: Counter[int] = Counter()
 
     def assess(
         self,
@@ -140,7 +144,7 @@ class Triage:
         begun = time.perf_counter()
         one = _Opened(journey, size_bytes=journey.stamp.size_bytes if journey.stamp else 0)
         try:
-            data = self._files.read(journey.source, max_bytes=self._max_bytes())
+            data = self._read(journey)
             one.sha256, one.size_bytes = content_hash(data), len(data)
             if journey.stamp is not None and not self._files.is_as_claimed(journey.source, journey.stamp):
                 raise PhotoVanished(f"{journey.original_name} was written to after it was taken")
@@ -154,6 +158,19 @@ class Triage:
             one.error = error
         one.read_ms = (time.perf_counter() - begun) * 1000
         return one
+
+    def _read(self, journey: Journey) -> bytes:
+        """Its bytes. When the disk refuses them at one sweep after the other, the photo is set aside, with a note."""
+        try:
+            data = self._files.read(journey.source, max_bytes=self._max_bytes())
+        except BadSpot as error:
+            self._unread[journey.photo_id] += 1
+            if self._unread[journey.photo_id] < MAX_READS:
+                raise
+            del self._unread[journey.photo_id]
+            raise Unreadable(error.message) from error
+        self._unread.pop(journey.photo_id, None)
+        return data
 
     def _conclude(self, one: _Opened, batch: _Batch) -> Verdict | Hindered:
         """Wait for the look, then decide. Touches nothing but the thumbnail."""

@@ -9,6 +9,7 @@
     │   ├── TooLarge          too-large
     │   ├── TooSmall          too-small
     │   ├── EmptyFile         empty-file
+    │   ├── Unreadable        unreadable
     │   └── Crashed           crashed
     ├── TransientError      leave everything as it is, try again at the next sweep
     │   ├── DiskFull
@@ -113,6 +114,15 @@ class EmptyFile(PhotoError):
 
     reason = "empty-file"
     default_hint = "copy it from the camera again; nothing of it arrived"
+
+
+class Unreadable(PhotoError):
+    """The disk gave an error each time its bytes were asked for. The photo itself may be whole."""
+
+    reason = "unreadable"
+    default_hint = (
+        "check the disk; copy the photo from the camera again, or move this file back into the inbox to try once more"
+    )
 
 
 class Crashed(PhotoError):

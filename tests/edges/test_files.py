@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import fcntl
+import itertools
 import json
 import mmap
 import os
@@ -39,7 +40,16 @@ from birdwatchd.core.formats import Ending
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import Writers
-from birdwatchd.edges.files import HELD_PREFIX, Files, TargetTaken, file_system_of, read_outside, stamp_of, write_whole
+from birdwatchd.edges.files import (
+    HELD_PREFIX,
+    BadSpot,
+    Files,
+    TargetTaken,
+    file_system_of,
+    read_outside,
+    stamp_of,
+    write_whole,
+)
 from birdwatchd.edges.files import disk as hands
 from tests.books import content
 from tests.pictures import jpeg
@@ -373,6 +383,22 @@ def test_an_inbox_that_was_deleted_is_noticed_and_one_made_anew_is_taken(files: 
     files.check_still_there()
 
 
+def test_a_log_that_is_gone_or_another_one_is_noticed(files: Files) -> None:
+    """SQLite would go on writing into the file without a name, and every decision would be gone at the next start."""
+    files.check_still_there()  # before there is one
+    log = put(files, shelving.DATABASE)
+    files.check_still_there()
+    files.check_still_there()
+    log.rename(log.with_name("kept"))
+    with pytest.raises(RootGone, match="is gone"):
+        files.check_still_there()
+    log.write_bytes(b"an older copy")
+    with pytest.raises(RootGone, match="another one"):
+        files.check_still_there()
+    log.with_name("kept").replace(log)
+    files.check_still_there()
+
+
 def test_an_inbox_that_became_a_symbolic_link_or_a_file_is_refused(files: Files, tmp_path: Path) -> None:
     inbox = files.path("inbox")
     inbox.rename(tmp_path / "elsewhere")
@@ -678,6 +704,98 @@ def test_a_photo_whose_bytes_cannot_be_made_durable_goes_back(files: Files, monk
     assert tree(files.path("inbox")) == {"feeder": None, "feeder/a.jpg": b"a photo"}
 
 
+class Disk:
+    """os.fsync of a disk that cannot write some files, and whose kernel forgets that it could not: it fails once, then says yes."""
+
+    def __init__(self) -> None:
+        self.sync = os.fsync
+        self.bad: Callable[[Path], bool] = lambda _: False
+        self.lied: list[str] = []
+        self.failed: dict[int, int] = {}
+        """By inode, with a handle that keeps the number from being given to another file."""
+
+    def fsync(self, handle: int) -> None:
+        path, inode = Path(f"/proc/self/fd/{handle}").readlink(), os.fstat(handle).st_ino
+        if inode in self.failed:
+            self.lied.append(path.name)
+        elif self.bad(path):
+            self.failed[inode] = os.dup(handle)
+            raise refuse(errno.EIO)
+        self.sync(handle)
+
+
+@pytest.fixture
+def bad_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    disk = Disk()
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    yield disk
+    for handle in disk.failed.values():
+        os.close(handle)
+
+
+def test_a_photo_whose_fsync_failed_is_copied_and_never_asked_again(files: Files, bad_disk: Disk) -> None:
+    stamp = drop(files)
+    bad_disk.bad = lambda path: path.name == "1"
+    files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    taken = files.path(f"{shelving.WORK}/1")
+    assert taken.read_bytes() == b"a photo"
+    assert taken.stat().st_ino != stamp.inode, "the bytes lie in pages that were never written"
+    assert files.is_as_claimed(f"{shelving.WORK}/1", stamp)
+    assert files.work_files() == [f"{shelving.WORK}/1"]
+    assert (swept(files), bad_disk.lied) == ([], [])
+
+
+def test_a_photo_that_cannot_even_be_copied_goes_back_and_is_copied_the_next_time(files: Files, bad_disk: Disk) -> None:
+    stamp = drop(files, "feeder/a.jpg")
+    bad_disk.bad = lambda path: path.parent.name == "work"
+    with pytest.raises(DiskTrouble):
+        files.claim("feeder/a.jpg", stamp, f"{shelving.WORK}/1")
+    assert tree(files.path("inbox")) == {"feeder": None, "feeder/a.jpg": b"a photo"}
+    assert files.work_files() == []
+    bad_disk.bad = lambda _: False
+    again = files.inbox_stamp("feeder/a.jpg")
+    assert again is not None
+    files.claim("feeder/a.jpg", again, f"{shelving.WORK}/2")
+    assert files.path(f"{shelving.WORK}/2").stat().st_ino != stamp.inode
+    assert files.path(f"{shelving.WORK}/2").read_bytes() == b"a photo"
+    assert bad_disk.lied == []
+
+
+def test_a_claim_that_was_cut_short_is_made_durable_in_the_same_way(files: Files, bad_disk: Disk) -> None:
+    taken = put(files, f"{shelving.WORK}/1")
+    inode = taken.stat().st_ino
+    files.make_durable(f"{shelving.WORK}/1")
+    assert taken.stat().st_ino == inode
+    bad_disk.bad = lambda path: path.parent.name == "work"
+    with pytest.raises(DiskTrouble):
+        files.make_durable(f"{shelving.WORK}/1")
+    assert (taken.read_bytes(), files.work_files()) == (b"a photo", [f"{shelving.WORK}/1"])
+    bad_disk.bad = lambda _: False
+    files.make_durable(f"{shelving.WORK}/1")
+    assert (taken.read_bytes(), taken.stat().st_ino == inode, bad_disk.lied) == (b"a photo", False, [])
+
+
+def test_a_file_that_could_not_be_opened_is_not_taken_for_one_that_was_not_written(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = put(files, f"{shelving.WORK}/1")
+    inode = taken.stat().st_ino
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *_, **__: (_ for _ in ()).throw(refuse(errno.EMFILE)))
+        with pytest.raises(DiskTrouble):
+            files.make_durable(f"{shelving.WORK}/1")
+    files.make_durable(f"{shelving.WORK}/1")
+    assert taken.stat().st_ino == inode
+
+
+def test_a_work_folder_that_somebody_tidied_away_is_made_again(files: Files) -> None:
+    stamp = drop(files)
+    files.path(shelving.WORK).rmdir()
+    files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert files.path(f"{shelving.WORK}/1").read_bytes() == b"a photo"
+    assert not files.path(shelving.WORK).stat().st_mode & stat.S_ISGID, "what is private is not opened to the group"
+
+
 def test_a_photo_whose_folder_does_not_let_go_of_it_is_not_taken(reachable: Path) -> None:
     files = Files(reachable / "birdwatch")
     files.create()
@@ -731,6 +849,51 @@ def test_what_comes_under_the_same_name_during_the_copy_is_another_photo(
     far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
     assert tree(inbox) == {"a.jpg": b"A PHOTO"}
     assert far.path(f"{shelving.WORK}/1").read_bytes() == b"a photo"
+
+
+def test_an_original_that_its_disk_does_not_give_stays_and_only_it_is_refused(
+    far: Spread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = drop(far)
+    monkeypatch.setattr(hands, "_next_chunk", _scratched)
+    with pytest.raises(NotAllowed, match="cannot be read: Input/output error"):
+        far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert (tree(far.path("inbox")), far.work_files()) == ({"a.jpg": b"a photo"}, [])
+
+
+def _scratched(_: object) -> bytes:
+    raise hands.NotRead(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_after_a_crash_in_a_copy_the_original_goes_or_comes_back_by_what_the_copy_is(far: Spread) -> None:
+    held = {n: far.path("inbox") / f"{HELD_PREFIX}{n}-{n}.jpg" for n in range(1, 5)}
+    for n, copy in ((1, b"a photo"), (2, b"another"), (3, None)):
+        held[n].write_bytes(b"a photo")
+        if copy is not None:
+            put(far, f"{shelving.WORK}/{n}", copy)
+        far.release(f"{n}.jpg", f"{shelving.WORK}/{n}")
+    assert swept(far) == ["2.jpg", "3.jpg"]
+    assert not held[1].exists()
+    far.release("", f"{shelving.WORK}/9")
+
+
+def test_an_original_that_cannot_be_read_keeps_its_hidden_name_and_holds_nothing_up(
+    far: Spread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = far.path("inbox") / f"{HELD_PREFIX}1-a.jpg"
+    held.write_bytes(b"a photo")
+    put(far, f"{shelving.WORK}/1")
+    hash_of = hands.hash_of
+
+    def scratched(path: Path) -> str:
+        if path == held:
+            raise refuse(errno.EIO)
+        return hash_of(path)
+
+    monkeypatch.setattr(hands, "hash_of", scratched)
+    far.release("a.jpg", f"{shelving.WORK}/1")
+    assert held.exists()
+    assert far.work_files() == [f"{shelving.WORK}/1"]
 
 
 def test_an_original_whose_removal_fails_but_happened_is_not_lost(far: Spread, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -949,6 +1112,62 @@ def test_what_the_disk_refuses_has_its_place_in_the_tree(
     assert isinstance(refused.value.__cause__, OSError)
 
 
+def test_a_target_that_cannot_be_looked_at_is_not_taken_for_free(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    _kernel_without_the_flag(monkeypatch, errno.EINVAL)
+    put(files, f"{shelving.WORK}/1")
+    mine = put(files, "library/robin/a.jpg", b"mine")
+    lstat = Path.lstat
+
+    def scratched(path: Path) -> os.stat_result:
+        if path == mine:
+            raise refuse(errno.EIO)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", scratched)
+    with pytest.raises(DiskTrouble):
+        files.place(f"{shelving.WORK}/1", "library/robin/a.jpg")
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_folder_whose_name_could_not_be_made_durable_is_made_anew(files: Files, bad_disk: Disk) -> None:
+    put(files, f"{shelving.WORK}/1")
+    bad_disk.bad = lambda path: path.name == "library"
+    with pytest.raises(DiskTrouble):
+        files.place(f"{shelving.WORK}/1", "library/robin/a.jpg")
+    assert not files.taken("library/robin")
+    files.place(f"{shelving.WORK}/1", "library/robin/a.jpg")
+    assert files.exists("library/robin/a.jpg")
+
+
+def test_what_is_placed_anew_is_named_anew_in_both_folders_and_stays_where_it_was(files: Files) -> None:
+    path = put(files, "library/robin/a.jpg")
+    inode, changed = path.stat().st_ino, path.parent.stat().st_mtime_ns
+    files.place_anew(f"{shelving.WORK}/1", "library/robin/a.jpg")
+    assert (path.stat().st_ino, files.work_files()) == (inode, [])
+    assert path.parent.stat().st_mtime_ns > changed
+    put(files, f"{shelving.WORK}/1", b"of somebody else")
+    files.place_anew(f"{shelving.WORK}/1", "library/robin/a.jpg")
+    assert (path.read_bytes(), files.work_files()) == (b"a photo", [f"{shelving.WORK}/1"])
+
+
+def test_a_file_system_that_cannot_sync_folders_is_used_all_the_same(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def files_only(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise refuse(errno.EINVAL)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    stamp = drop(files)
+    files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    files.place(f"{shelving.WORK}/1", "library/robin/a.jpg")
+    files.sync(["library/robin/a.jpg"])
+    assert files.exists("library/robin/a.jpg")
+
+
 def test_a_file_in_place_of_a_species_folder_is_trouble_and_stays(files: Files) -> None:
     put(files, f"{shelving.WORK}/1")
     put(files, "library/robin", b"a note")
@@ -975,7 +1194,8 @@ def test_only_a_regular_file_exists(files: Files) -> None:
 # -- content
 
 
-def test_a_photo_that_a_person_moved_is_found_by_the_digits_in_its_name_and_its_content(files: Files) -> None:
+def test_a_photo_that_a_person_moved_is_found_by_the_digits_in_its_name_and_its_content(root: Path) -> None:
+    files = Files(root, clock=itertools.count(0.0, 60.0).__next__)
     name = shelving.file_name("a.jpg", sha256=SHA256, photo_id=1)
     assert files.find_content(SHA256) is None
     put(files, f"library/robin/{name}", b"changed since")
@@ -985,6 +1205,71 @@ def test_a_photo_that_a_person_moved_is_found_by_the_digits_in_its_name_and_its_
     assert files.find_content(SHA256) is None, "what is in quarantine is not kept"
     put(files, f"review/my own folder/renamed {name}")
     assert files.find_content(SHA256) == f"review/my own folder/renamed {name}"
+
+
+def test_many_photos_that_were_moved_are_found_with_one_walk_through_the_folders(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each of them a walk through a library of 100,000 photos would take hours."""
+    now = [0.0]
+    files = Files(root, clock=lambda: now[0])
+    files.check()
+    walked: list[str] = []
+    walk = os.walk
+
+    def counted(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        walked.append(top.name)
+        return walk(top)
+
+    monkeypatch.setattr(os, "walk", counted)
+    contents = [content(b"%d" % n) for n in range(200)]
+    for n, sha256 in enumerate(contents):
+        put(files, f"library/sorted by me/{n} {shelving.file_name('a.jpg', sha256=sha256, photo_id=n)}", b"%d" % n)
+    found = [files.find_content(sha256) for sha256 in contents]
+    assert all(path is not None and path.startswith("library/sorted by me/") for path in found)
+    assert [files.find_content(content(b"never %d" % n)) for n in range(200)] == [None] * 200
+    assert walked == ["library", "review", "empty"]
+    moved = str(found[7])
+    files.path(moved).rename(files.path("review/back.jpg").with_name(moved.rpartition("/")[2]))
+    assert files.find_content(contents[7]) == f"review/{moved.rpartition('/')[2]}", "moved again in between"
+    put(files, f"{shelving.WORK}/1", b"a photo")
+    files.place(f"{shelving.WORK}/1", f"library/robin/a-{SHA256[:16]}.jpg")
+    assert files.find_content(SHA256) == f"library/robin/a-{SHA256[:16]}.jpg", "placed in between"
+    assert len(walked) == 6
+    put(files, f"empty/b-{content(b'brought')[:16]}.jpg", b"brought")
+    now[0] += 10
+    assert files.find_content(content(b"brought")) is not None
+    assert len(walked) == 9
+    files.check_still_there()
+    files.find_content(SHA256)
+    assert len(walked) == 12, "what is remembered is let go of with each sweep"
+
+
+def test_a_photo_that_cannot_be_read_is_not_found(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(files, f"library/a-{SHA256[:16]}.jpg")
+    put(files, f"library/b-{SHA256[:16]}.jpg")
+    hash_of = hands.hash_of
+
+    def scratched(path: Path) -> str:
+        if path.name.startswith("a-"):
+            raise refuse(errno.EIO)
+        return hash_of(path)
+
+    monkeypatch.setattr(hands, "hash_of", scratched)
+    assert files.find_content(SHA256) == f"library/b-{SHA256[:16]}.jpg"
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.EIO, BadSpot), (errno.EMFILE, DiskTrouble)])
+def test_a_bad_spot_on_the_disk_is_told_from_other_trouble(
+    files: Files, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[DiskTrouble]
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise refuse(code)
+
+    monkeypatch.setattr(hands, "read", fail)
+    with pytest.raises(DiskTrouble) as refused:
+        files.read("library/a.jpg", max_bytes=10)
+    assert type(refused.value) is kind
 
 
 def test_a_photo_is_read_and_hashed(files: Files) -> None:

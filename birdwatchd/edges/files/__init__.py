@@ -8,11 +8,12 @@ that it touched has returned.
 from birdwatchd.edges.files.disk import hash_outside, read_outside, stamp_of, write_whole
 from birdwatchd.edges.files.folder import RootLock, file_system_of
 from birdwatchd.edges.files.inbox import CANARY, HELD_PREFIX
-from birdwatchd.edges.files.shelves import Files, TargetTaken
+from birdwatchd.edges.files.shelves import BadSpot, Files, TargetTaken
 
 __all__ = [
     "CANARY",
     "HELD_PREFIX",
+    "BadSpot",
     "Files",
     "RootLock",
     "TargetTaken",

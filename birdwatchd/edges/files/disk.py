@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from birdwatchd.core import shelving
@@ -16,8 +17,17 @@ from birdwatchd.core.photo import Stamp
 COPY_CHUNK_BYTES = 1 << 20
 
 _RENAME_NOREPLACE = 1
+_FLAG_UNKNOWN = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class NotWritten(OSError):
+    """An fsync that failed. That is final: the kernel has dropped what it could not write, and the next one would succeed."""
+
+
+class NotRead(OSError):
+    """The original of a copy cannot be read: its own trouble, not that of the disk which the copy goes to."""
 
 
 @contextmanager
@@ -41,25 +51,43 @@ def stamp_of(found: os.stat_result) -> Stamp:
 def rename_noreplace(source: Path, target: Path) -> None:
     """Rename that fails with FileExistsError instead of overwriting.
 
-    File systems that do not know the flag answer EINVAL; then look-and-rename is safe enough, because below the bird folder only
-    the holder of its lock places files.
+    File systems that do not know the flag say so (EINVAL, mostly); then look-and-rename is safe enough, because below the bird
+    folder only the holder of its lock places files.
     """
     if _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
         return
     code = ctypes.get_errno()
-    if code not in {errno.EINVAL, errno.ENOSYS}:
+    if code not in _FLAG_UNKNOWN:
         raise OSError(code, os.strerror(code), str(source), None, str(target))
-    if os.path.lexists(target):
+    try:
+        target.lstat()  # not `lexists`, which takes every trouble for absence
+    except FileNotFoundError:
+        source.rename(target)
+    else:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    source.rename(target)
 
 
 def fsync(path: Path) -> None:
+    """Have what was written to a file, or into a folder, on the disk.
+
+    Raises:
+        NotWritten: it is not, and must be written anew.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno == errno.EINVAL and stat.S_ISDIR(os.fstat(handle).st_mode):
+            return  # a file system that has no such thing for folders
+        raise NotWritten(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(handle)
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """Which file or folder that is, under whatever name."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -170,12 +198,23 @@ def renamed(source: Path, target: Path) -> bool:
 
 
 def copy_durably(source: Path, target: Path, alive: Callable[[], None] = lambda: None) -> Stamp:
-    """Copy a file durably to a new name; returns the stamp that the original had when its last byte was read."""
+    """Copy a file durably to a new name; returns the stamp that the original had when its last byte was read.
+
+    Raises:
+        NotRead: the original does not give its bytes.
+    """
     handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as original, target.open("xb") as copy:
-        while chunk := original.read(COPY_CHUNK_BYTES):
+        while chunk := _next_chunk(original):
             copy.write(chunk)
             alive()
         copy.flush()
         os.fsync(copy.fileno())
         return stamp_of(os.fstat(original.fileno()))
+
+
+def _next_chunk(original: BufferedReader) -> bytes:
+    try:
+        return original.read(COPY_CHUNK_BYTES)
+    except OSError as error:
+        raise NotRead(error.errno, error.strerror) from error

@@ -1,5 +1,6 @@
 """The bird folder itself: made, checked, locked, and still the same one."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,12 +8,12 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import AlreadyRunning, DiskFull, RootGone, RootUnsuitable
+from birdwatchd.core.errors import AlreadyRunning, DiskFull, DiskTrouble, RootGone, RootUnsuitable
 from birdwatchd.edges.files import disk
 
 FOLDER_MODE = 0o2775
@@ -84,13 +85,24 @@ class Folder:
     Args:
         root: its absolute path.
         mount_table: gives the text of `/proc/self/mountinfo`; replaced in tests.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, root: Path, *, mount_table: Callable[[], str] = _read_mount_table) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        mount_table: Callable[[], str] = _read_mount_table,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.root = root
         self._mount_table = mount_table
+        self._clock = clock
         self._marker_inode: tuple[int, int] | None = None
         self._inbox_inode: tuple[int, int] | None = None
+        self._log_inode: tuple[int, int] | None = None
+        self._doubtful: set[tuple[int, int]] = set()
+        """Files in the inbox whose bytes may not be on the disk although an fsync would say so."""
         self.inbox_is_remote = False
         self.alive: Callable[[], None] = lambda: None
         """Called after each piece of a long copy, for whoever waits."""
@@ -118,6 +130,33 @@ class Folder:
             path.mkdir(parents=True, exist_ok=True)
             if not folder.startswith(shelving.PRIVATE):
                 path.chmod(FOLDER_MODE)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder below the root, open to the group, and have its name on the disk."""
+        if folder == self.root:
+            return
+        self._make_folder(folder.parent)
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            self._make_new_folder(folder)
+            return
+        if stat.S_ISLNK(found.st_mode):
+            raise DiskTrouble(f"{shelving.printable(str(folder))} is a symbolic link", hint="make it a real folder")
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+    def _make_new_folder(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        is_private = folder.is_relative_to(self.path(shelving.PRIVATE))
+        if not is_private and folder.stat().st_mode & GROUP_MAY_WORK != GROUP_MAY_WORK:
+            folder.chmod(FOLDER_MODE)
+        try:
+            disk.fsync(folder.parent)
+        except disk.NotWritten:
+            with suppress(OSError):
+                folder.rmdir()  # to be made anew the next time, for a second fsync would tell nothing
+            raise
 
     def check(self, *, mend: bool = True) -> None:
         """Whether this can be worked in.
@@ -163,8 +202,8 @@ class Folder:
                         f"{path} is not writable", hint=f"give this user the right to: chown or chmod {path}"
                     )
             self.inbox_is_remote = self._inbox_is_remote_in(mount_table)
-            self._marker_inode = self._identity(shelving.MARKER)
-            self._inbox_inode = self._identity(shelving.INBOX)
+            self._marker_inode = disk.identity_of(self.path(shelving.MARKER))
+            self._inbox_inode = disk.identity_of(self.path(shelving.INBOX))
 
     def _inbox_is_remote_in(self, mount_table: str) -> bool:
         return _is_remote(file_system_of(str(self.path(shelving.INBOX).resolve()), mount_table))
@@ -177,7 +216,7 @@ class Folder:
         """
         for relative, seen in ((shelving.MARKER, self._marker_inode), (shelving.INBOX, self._inbox_inode)):
             try:
-                now = self._identity(relative)
+                now = disk.identity_of(self.path(relative))
                 is_folder = stat.S_ISDIR(self.path(relative).lstat().st_mode)
             except OSError as error:
                 raise RootGone(f"{self.path(relative)} is gone") from error
@@ -186,10 +225,26 @@ class Folder:
                 self.inbox_is_remote = self._inbox_is_remote_in(self._mount_table())
             elif now != seen:
                 raise RootGone(f"{self.path(relative)} is another one than at the start")
+        self._check_log_still_there()
 
-    def _identity(self, relative: str) -> tuple[int, int]:
-        found = self.path(relative).lstat()
-        return found.st_dev, found.st_ino
+    def _check_log_still_there(self) -> None:
+        """SQLite goes on writing into a file that has no name any more: every decision would be gone at the next start."""
+        path = self.path(shelving.DATABASE)
+        try:
+            now = disk.identity_of(path)
+        except FileNotFoundError:
+            if self._log_inode is None:  # not made yet
+                return
+            now = None
+        except OSError as error:
+            raise RootGone(f"{path} is gone") from error
+        if self._log_inode is None:
+            self._log_inode = now
+        elif now != self._log_inode:
+            raise RootGone(
+                f"{path} is {'gone' if now is None else 'another one than at the start'}",
+                hint="nothing is done until birdwatchd is restarted; stop it before you touch its log",
+            )
 
     def lock(self) -> RootLock:
         """Become the one that moves photos here.

@@ -135,17 +135,50 @@ class Inbox(Folder):
             if disk.stamp_of(source.lstat()) != stamp:
                 raise PhotoVanished(f"{name} changed while it was about to be taken")
             try:
-                if not disk.renamed(source, target):
-                    self._claim_across(inbox_path, stamp, target)
-                    return
+                self._take(source, target, inbox_path, stamp)
             except PermissionError as error:
                 raise NotAllowed(f"{name} may not be taken: {error.strerror}") from error
+            except disk.NotRead as error:
+                raise NotAllowed(
+                    f"{name} cannot be read: {error.strerror}", hint="check the disk or card it lies on; copy it again"
+                ) from error
+        self.alive()
+
+    def _take(self, source: Path, target: Path, inbox_path: str, stamp: Stamp) -> None:
+        self._make_folder(target.parent)  # somebody may have tidied it away
+        if not disk.renamed(source, target):
+            self._claim_across(inbox_path, stamp, target)
+            return
+        try:
+            self._prove_unchanged(target, stamp)
+            self._make_durable(target)
+        except (OSError, PhotoVanished):
+            self._rename_to_free_name(target, inbox_path)
+            raise
+
+    def make_durable(self, work_path: str) -> None:
+        """Have the bytes of a claimed file on the disk. A claim does so itself; this is for one that was cut short."""
+        with disk.translated(f"cannot make {work_path} durable"):
+            self._make_durable(self.path(work_path))
+
+    def _make_durable(self, path: Path) -> None:
+        """A second fsync of the same pages would tell nothing; so a file whose fsync failed is copied: new pages, a new fsync.
+
+        If that fails, too, the file is remembered and copied the next time.
+        """
+        identity = disk.identity_of(path)
+        if identity not in self._doubtful:
             try:
-                self._prove_unchanged(target, stamp)
-                disk.fsync(target)
-            except (OSError, PhotoVanished):
-                self.give_back(work_path, inbox_path)
-                raise
+                disk.fsync(path)
+            except disk.NotWritten:
+                self._doubtful.add(identity)
+            else:
+                return
+        part = path.with_name(f"{path.name}.part")
+        with disk.no_part_left(part):
+            disk.copy_durably(path, part, self.alive)
+            part.replace(path)
+        self._doubtful.discard(identity)
 
     def _claim_across(self, inbox_path: str, stamp: Stamp, target: Path) -> None:
         held, part = self._held(inbox_path, target.name), target.with_name(f"{target.name}.part")
@@ -193,20 +226,26 @@ class Inbox(Folder):
         source = self.path(shelving.INBOX) / inbox_path
         return source.with_name(disk.cut(f"{HELD_PREFIX}{work_name}-{source.name}"))
 
-    def release(self, inbox_path: str, work_path: str, *, copied: bool) -> None:
+    def release(self, inbox_path: str, work_path: str) -> None:
         """After a crash in a claim across file systems: free the original from its hidden name.
 
-        Args:
-            copied: there is a whole copy in the work folder: an original of that content is removed, any other goes back into
-                the inbox.
+        It is removed if the work folder has a copy of it; else it goes back into the inbox. One that cannot be read keeps its hidden
+        name for now: a copy gets its name in the work folder only when it is whole and durable, so that work can go on with it.
         """
         if not inbox_path:
             return
-        held = self._held(inbox_path, work_path.rpartition("/")[2])
+        held, copy = self._held(inbox_path, work_path.rpartition("/")[2]), self.path(work_path)
         with disk.translated(f"cannot release {shelving.printable(inbox_path)}"):
             if not os.path.lexists(held):
                 return
-            if copied and disk.hash_of(held) == disk.hash_of(self.path(work_path)):
+            if not copy.is_file():
+                self._rename_to_free_name(held, inbox_path)
+                return
+            try:
+                copied = disk.hash_of(held) == disk.hash_of(copy)
+            except OSError:
+                return
+            if copied:
                 held.unlink()
                 disk.fsync(held.parent)
             else:

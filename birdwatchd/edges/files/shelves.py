@@ -1,21 +1,29 @@
 """The shelves: photos in their places, the notes beside them, and the work folder between inbox and shelf."""
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import DiskTrouble, TransientError
 from birdwatchd.core.formats import HEAD_BYTES, READABLE, sniff
 from birdwatchd.edges.files import disk
-from birdwatchd.edges.files.folder import FOLDER_MODE, GROUP_MAY_WORK
 from birdwatchd.edges.files.inbox import Inbox
+from birdwatchd.edges.files.names import Names
+
+_MEDIUM_ERRORS = {errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA}
 
 
 class TargetTaken(TransientError):
     """Something lies already where a photo was to go; it is planned anew under another name."""
+
+
+class BadSpot(DiskTrouble):
+    """The disk gives an error where a photo's bytes lie. Other photos may well be read."""
 
 
 class Files(Inbox):
@@ -24,23 +32,45 @@ class Files(Inbox):
     def exists(self, relative: str) -> bool:
         """Whether a regular file lies there."""
         with disk.translated(f"cannot look for {shelving.printable(relative)}"):
-            return self.path(relative).is_file() and not self.path(relative).is_symlink()
+            try:
+                return stat.S_ISREG(self.path(relative).lstat().st_mode)
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                    raise
+                return False
 
     def taken(self, relative: str) -> bool:
         """Whether anything at all has that name."""
         return os.path.lexists(self.path(relative))
 
+    def check_still_there(self) -> None:
+        """Once a sweep; see `Folder.check_still_there`."""
+        self._names.forget()
+        super().check_still_there()
+
     def find_content(self, sha256: str) -> str | None:
-        """A kept photo of that content under any folder, found by the digits in its name; None when there is none."""
-        mark = f"-{sha256[: shelving.HASH_DIGITS]}"
-        for shelf in (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY):
-            for path in self.path(shelf).rglob(f"*{mark}*"):
-                relative = path.relative_to(self.root).as_posix()
-                if any("\ud800" <= char <= "\udfff" for char in relative):
-                    continue  # a folder whose name is no text: the log cannot hold it
-                if self.exists(relative) and self.sha256_of(relative) == sha256:
-                    return relative
-        return None
+        """A kept photo of that content under any folder, found by the digits in its name; None when there is none.
+
+        The names are remembered for a moment, so one that came by another way than `place` within seconds may be missed.
+        """
+        digits = sha256[: shelving.HASH_DIGITS]
+        listed = self._names.listed
+        there = self._names.with_digits(digits)
+        found = next((path for path in there if self._has_content(path, sha256)), None)
+        if found is None and there and self._names.listed == listed:  # moved again since the names were listed
+            there = self._names.with_digits(digits, anew=True)
+            found = next((path for path in there if self._has_content(path, sha256)), None)
+        return found
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.root, self._clock)
+
+    def _has_content(self, relative: str, sha256: str) -> bool:
+        try:
+            return self.exists(relative) and self.sha256_of(relative) == sha256
+        except DiskTrouble:  # it cannot be read: for whoever asks, as good as gone
+            return False
 
     def sha256_of(self, relative: str) -> str:
         """Hex SHA-256 of a file's content."""
@@ -52,9 +82,16 @@ class Files(Inbox):
 
         Raises:
             TooLarge: it has more than `max_bytes`.
+            BadSpot: the disk does not give them.
         """
-        with disk.translated(f"cannot read {shelving.printable(relative)}"):
-            return disk.read(self.path(relative), max_bytes)
+        what = f"cannot read {shelving.printable(relative)}"
+        with disk.translated(what):
+            try:
+                return disk.read(self.path(relative), max_bytes)
+            except OSError as error:
+                if error.errno not in _MEDIUM_ERRORS:
+                    raise
+                raise BadSpot(f"{what}: {error.strerror}") from error
 
     def place(self, source: str, target: str) -> None:
         """Move a photo to where it belongs, making the folder first if need be. On the disk after `sync`.
@@ -69,30 +106,31 @@ class Files(Inbox):
                 disk.rename_noreplace(self.path(source), destination)
             except FileExistsError as error:
                 raise TargetTaken(f"{shelving.printable(target)} is taken") from error
+        self._names.add(target)
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder == self.root:
-            return
-        if folder.is_symlink():
-            raise DiskTrouble(f"{shelving.printable(str(folder))} is a symbolic link", hint="make it a real folder")
-        self._make_folder(folder.parent)
-        if folder.is_dir():
-            return
-        folder.mkdir(exist_ok=True)
-        if folder.stat().st_mode & GROUP_MAY_WORK != GROUP_MAY_WORK:
-            folder.chmod(FOLDER_MODE)
-        disk.fsync(folder.parent)
+    def place_anew(self, source: str, target: str) -> None:
+        """For a photo that is found at its target, but was never said to be there durably: once back and forth.
+
+        Its folders may have failed to be synced, and that is final: the kernel takes for clean what it could not write. Only names that
+        are written anew are written by the next fsync.
+        """
+        try:
+            self.place(target, source)
+        except TargetTaken:
+            return  # somebody has put something there; then it is no folder of ours that failed
+        self.place(source, target)
 
     def sync(self, files: Iterable[str]) -> None:
         """Make the names of these files (and their absence where they were) durable: fsync of the folders that hold them.
 
-        A failed fsync is final: the kernel has dropped the dirty pages, asking again would lie.
+        A failed fsync is final: the kernel has dropped what it could not write, asking again would lie. See `place_anew`.
         """
         folders = {self.path(file).parent for file in files}
         with disk.translated("cannot make a move durable"):
             for folder in sorted(folders):
                 if folder.is_dir():
                     disk.fsync(folder)
+                    self.alive()
 
     def write_sidecar(self, photo: str, content: Mapping[str, Any]) -> None:
         """Write `FILE.json` beside a quarantined file."""

@@ -114,9 +114,9 @@ class Questions:
         )
 
     def quarantined_before(self, *, days: int) -> list[Row]:
-        """Files in quarantine for longer than that, but for those that were only of an unsupported kind: they are whole."""
+        """Files in quarantine for longer than that, but for those that may be whole: of an unsupported kind, or on a bad disk."""
         return self._db.rows(
-            "SELECT id, path FROM photos WHERE state = 'quarantined' AND reason <> 'unsupported'"
+            "SELECT id, path FROM photos WHERE state = 'quarantined' AND reason NOT IN ('unsupported', 'unreadable')"
             " AND julianday('now') - julianday(received_at) > ?",
             (days,),
         )
