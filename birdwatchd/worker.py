@@ -205,7 +205,6 @@ class Worker:
             return
         if not self._watch.is_well():
             self._look_after(self._watch)
-            self.hint(None)
         if self._canary.is_unheard() and self._watch.problem is None:
             self.condition.trouble(
                 "canary", "the system does not tell of new files; they are found by looking through the inbox"
