@@ -27,11 +27,17 @@ from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.watch import Hint, Watch
+from birdwatchd.restoring import finish_restore
 from birdwatchd.worker import TICK_S, Chore, Worker
 
 log = logging.getLogger(__name__)
 
-CHORES: tuple[tuple[str, float], ...] = (("checkpoint", 1.0), ("expire-quarantine", 24.0))
+CHORES: tuple[tuple[str, float], ...] = (
+    ("checkpoint", 1.0),
+    ("backup", 0.25),  # a look; one is made each day
+    ("expire-quarantine", 24.0),
+    ("tidy", 24.0),
+)
 """The timetable: name of the chore and its interval in hours. The sweep is not among them: it must not depend on a scheduler."""
 
 FIRST_CHORES_AFTER = timedelta(minutes=1)
@@ -49,8 +55,10 @@ def bird_folder(root: Path) -> Iterator[tuple[Files, Store]]:
     """
     files = Files(root)
     files.check()
-    with files.lock(), Store.open(files.path(shelving.DATABASE)) as store:
-        yield files, store
+    with files.lock():
+        finish_restore(files)
+        with Store.open(files.path(shelving.DATABASE)) as store:
+            yield files, store
 
 
 def spotter_loader(settings: Settings) -> Callable[[], Spotter]:
@@ -84,6 +92,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         worker.sweep()
         notifier.ready(worker.in_words())
         announce(f"birdwatchd is ready: drop photos into {files.path(shelving.INBOX)}")
+        stack.callback(worker.keeper.close)
         stack.callback(worker.note_stop)
         stack.callback(notifier.stopping)
         stack.enter_context(_timetable(lambda name: hints.put(Chore(name))))

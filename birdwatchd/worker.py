@@ -32,6 +32,7 @@ from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.examining import Examiner
+from birdwatchd.keeping import Keeper
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
 from birdwatchd.review import Review
 
@@ -99,6 +100,7 @@ class Worker:
         self._settling = Settling(quiet_s=settings.inbox.settle_s, unfinished_s=settings.inbox.unfinished_s)
         self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
         self.review = Review(files, store, None, now=now)
+        self.keeper = Keeper(files, store, settings.retention, clock=clock, now=now)
         self._desk = Desk(self.review, store.requests, clock=clock)
         self._canary = Canary(files, clock=clock)
         self.condition = Condition()
@@ -292,17 +294,14 @@ class Worker:
                 case "checkpoint":
                     self._store.connection.checkpoint()
                 case "expire-quarantine":
-                    self._expire_quarantine(self._settings.retention.quarantine_days)
+                    self.keeper.expire_quarantine()
+                case "backup":
+                    with self._survived("backup"):
+                        self.keeper.back_up()
+                case "tidy":
+                    self.keeper.tidy()
                 case other:
                     raise ValueError(f"no such chore: {other}")
-
-    def _expire_quarantine(self, days: int) -> None:
-        if days == 0:
-            return
-        for photo in self._store.questions.quarantined_before(days=days):
-            self._files.remove_from_quarantine(photo["path"])
-            self._store.journeys.record_missing([photo["id"]])
-            log.info("photo=%d removed from quarantine after %d days", photo["id"], days)
 
     def step(self) -> float:
         """One round of everything that is due; returns the seconds until something will be."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from birdwatchd import keeping
 from birdwatchd.core.errors import DiskFull, DiskTrouble, ModelDamaged, ModelError, NotAllowed
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
@@ -18,6 +19,7 @@ from birdwatchd.worker import FRESH_S, Chore, Worker
 from tests import books
 from tests.fakes import StubSpotter
 from tests.pictures import jpeg
+from tests.service.running import until
 
 
 class Clock:
@@ -280,7 +282,9 @@ def test_quarantine_is_emptied_only_when_a_person_says_so_and_never_of_whole_fil
             )
             garden.let_pass(35)
             assert garden.states() == {"quarantined": 2}
-            garden.store.connection.execute("UPDATE photos SET received_at = '2020-01-01T00:00:00.000Z'")
+            for day in range(1, 32):
+                lived = (day, f"2026-01-{day:02}T00:00:00.000Z")
+                garden.store.connection.execute("INSERT INTO lived_days VALUES (?, ?, '', 0, 2)", lived)
         garden.worker.do_chore(Chore("expire-quarantine"))
         assert len(books.files_in(root, "quarantine")) == left
         assert garden.states() == ({"quarantined": 2} if days == 0 else {"missing": 1, "quarantined": 1})
@@ -288,6 +292,30 @@ def test_quarantine_is_emptied_only_when_a_person_says_so_and_never_of_whole_fil
         garden.close()
     books.check(root, Counter(books.files_in(root, "quarantine").values()))
     assert list((root / "quarantine").rglob("notes*")) == [], "the note went with its file"
+
+
+def test_the_chores_of_keeping_are_done_and_their_trouble_keeps_no_photo_waiting(
+    bench: Callable[..., Bench], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+    garden.worker.do_chore(Chore("tidy"))
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "RESERVE_BYTES", 1 << 60)
+        garden.worker.do_chore(Chore("backup"))
+    assert "no room for a backup" in garden.worker.problems["backup"]
+    garden.drop("a.jpg")
+    garden.let_pass(35)
+    assert garden.states() == {"review": 1}
+    garden.worker.do_chore(Chore("backup"))
+    backups = root / ".birdwatchd/backups"
+    until("a backup", lambda: any(backups.glob("birdwatchd-*.db")))
+
+    def all_is_well() -> bool:
+        garden.worker.do_chore(Chore("backup"))
+        return "backup" not in garden.worker.problems
+
+    until("the errand back", all_is_well)
+    garden.worker.keeper.close()
 
 
 def test_the_checkpoint_empties_the_write_ahead_log(bench: Callable[..., Bench], root: Path) -> None:

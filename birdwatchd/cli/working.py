@@ -1,5 +1,6 @@
 """Commands that set up, watch and look: init, run, scan, classify, doctor."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -13,7 +14,7 @@ from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen
 from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell, tell_error
 from birdwatchd.core import shelving
 from birdwatchd.core.configuring import as_toml
-from birdwatchd.core.errors import BirdwatchdError, ConfigError, PhotoError, UsageError
+from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError, ConfigError, PhotoError, UsageError
 
 
 @app.command()
@@ -25,6 +26,7 @@ def init(root: RootOption = None, config: ConfigOption = None, json: JsonOption 
     from birdwatchd.edges.files import Files, write_whole
     from birdwatchd.edges.store import Store
     from birdwatchd.edges.trainer import build_spotter
+    from birdwatchd.restoring import finish_restore
 
     settings = chosen_settings(root, config)
     files = Files(settings.root)
@@ -33,7 +35,9 @@ def init(root: RootOption = None, config: ConfigOption = None, json: JsonOption 
     settings_file = files.path(shelving.CONFIG)
     if not settings_file.exists():
         write_whole(settings_file, as_toml(root=str(settings.root)).encode())
-    Store.open(files.path(shelving.DATABASE)).close()
+    with contextlib.suppress(AlreadyRunning), files.lock():  # who works here has set the log up already
+        finish_restore(files)
+        Store.open(files.path(shelving.DATABASE)).close()
     with progress_bar("building the network that looks at your photos", shown=not json):
         spotter = build_spotter(files.path(shelving.MODELS))
     if json:

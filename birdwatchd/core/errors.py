@@ -211,8 +211,8 @@ class DamagedDatabase(ConfigError):
     """The log cannot be read as a database."""
 
     default_hint = (
-        "stop birdwatchd and keep birdwatchd.db and birdwatchd.db-wal safe;"
-        " `sqlite3 birdwatchd.db .recover` can often save what they hold"
+        "stop birdwatchd; `birdwatchd restore` lists the backups, and keeps the damaged log when it puts one in its place;"
+        " `sqlite3 birdwatchd.db .recover` can often save what no backup holds"
     )
 
 

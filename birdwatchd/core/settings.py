@@ -257,15 +257,16 @@ class Retention(Table):
         default=0,
         ge=0,
         le=3650,
-        description="Files set aside in quarantine/ are deleted after this time. 0 means never.",
+        description="Files set aside in quarantine/ are deleted after so many days on which birdwatchd ran; photos of a kind "
+        "that is not supported are whole and stay. 0 means never.",
         json_schema_extra={"unit": "days"},
     )
     backups: int = Field(
         default=7,
         ge=0,
         le=365,
-        description="How many copies of the log are kept; the oldest makes room for the newest. 0 means none are made. "
-        "Not built yet: this setting waits for it.",
+        description="A copy of the log is made each day into .birdwatchd/backups; so many are kept, and the oldest makes room "
+        "for the newest. 0 means none are made. `birdwatchd restore` puts one back.",
         json_schema_extra={"unit": "copies"},
     )
 

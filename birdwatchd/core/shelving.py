@@ -19,7 +19,12 @@ WORK = f"{PRIVATE}/work"
 THUMBS = f"{PRIVATE}/thumbs"
 MODELS = f"{PRIVATE}/models"
 JOBS = f"{PRIVATE}/jobs"
+BACKUPS = f"{PRIVATE}/backups"
 MARKER = f"{PRIVATE}/root"
+RESTORE_PLAN = f"{PRIVATE}/restoring.json"
+"""There from the moment a restore is decided until the backup is in its place; while it is, nobody opens the log."""
+
+RESTORE_COPY = f"{PRIVATE}/restoring.db"
 DATABASE = "birdwatchd.db"
 CONFIG = "config.toml"
 
@@ -84,6 +89,16 @@ def file_name(original_name: str, *, sha256: str | None, photo_id: int, number: 
     stem = re.sub(rf"-{re.escape(mark)}(-\d+)?$", "", stem)
     tail = f"-{mark}{f'-{number}' if number > 1 else ''}{suffix}"
     return _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
+
+
+_DIGITS = re.compile(rf"-([0-9a-f]{{{HASH_DIGITS}}})(?:-\d+)?(?:\.[^.]*)?")
+
+
+def digits_in(path: str) -> str | None:
+    """The digits of its content in the name of a kept photo; None if it has none."""
+    name = path.rpartition("/")[2]
+    found = [match[1] for match in _DIGITS.finditer(name) if match.end() == len(name)]
+    return found[-1] if found else None
 
 
 def folder_of(state: State, *, label: str | None = None, reason: str | None = None) -> str:

@@ -1,5 +1,7 @@
 """The logbook on real SQLite: the promised names, whole transactions, and what a human's word does to the views."""
 
+import dataclasses
+import datetime as dt
 import os
 import signal
 import sqlite3
@@ -7,22 +9,24 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Migrations
 
+from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Decision, Reason
 from birdwatchd.core.errors import ConfigError, DamagedDatabase, DiskFull, DiskTrouble, NewerDatabase, StoreBusy
 from birdwatchd.core.journey import Advice, Claim, Move
 from birdwatchd.core.photo import WHOLE_FRAME, Spotting, Stamp, State
-from birdwatchd.edges.store import Decided, Said, Store, Twin, connection, schema, work_path
+from birdwatchd.edges.store import Decided, Said, Store, Twin, connection, days, schema, work_path
 
 CONTRACT = {
     "photos": "id sha256 original_name camera received_at captured_at width_px height_px bytes path state reason",
@@ -218,9 +222,102 @@ def test_without_a_log_or_before_its_tables_there_is_nothing_to_read(path: Path)
     with pytest.raises(ConfigError, match="there is no log"):
         Store.read_only(path)
     assert not path.exists()
+    with pytest.raises(ConfigError, match="there is no log"):
+        Store.open(path, migrate=False)
+    assert not path.exists()
     path.touch()
     with pytest.raises(ConfigError, match="not set up yet"):
         Store.read_only(path)
+
+
+def for_wishes(path: Path) -> Store:
+    """As a command opens it that does not hold the bird folder's lock."""
+    return Store.open(path, migrate=False)
+
+
+def restoring(path: Path) -> Path:
+    plan = path.parent / shelving.RESTORE_PLAN
+    plan.parent.mkdir(exist_ok=True)
+    plan.write_text("{}")
+    return plan
+
+
+@pytest.mark.fault("S05")
+def test_nobody_opens_the_log_in_the_middle_of_a_restore_and_no_empty_one_is_made(path: Path) -> None:
+    plan = restoring(path)
+    for open_it in (Store.open, Store.read_only, for_wishes):
+        with pytest.raises(ConfigError, match="cut short") as refused:
+            open_it(path)
+        assert "birdwatchd restore" in refused.value.hint
+    assert not path.exists()
+    plan.unlink()
+    Store.open(path).close()
+
+
+@pytest.mark.fault("S05")
+def test_a_log_that_is_gone_while_its_last_rows_are_there_is_not_begun_anew(path: Path, store: Store) -> None:
+    arrive(store)
+    wal = path.with_name(f"{path.name}-wal")
+    kept = wal.read_bytes()
+    assert len(kept) > 0
+    for _ in range(2):  # gone, then empty
+        path.unlink()
+        with pytest.raises(DamagedDatabase, match="still holds its latest rows"):
+            Store.open(path)
+        assert not path.exists()
+        path.touch()
+        with pytest.raises(DamagedDatabase, match="still holds its latest rows"):
+            Store.open(path)
+    assert wal.read_bytes() == kept
+
+
+@pytest.mark.fault("S05")
+def test_a_log_that_is_gone_while_there_are_backups_of_it_is_not_begun_anew(path: Path) -> None:
+    backups = path.parent / shelving.BACKUPS
+    backups.mkdir(parents=True)
+    Store.open(path).close()
+    path.rename(backups / "birdwatchd-20260501T053000Z-1.db")
+    with pytest.raises(ConfigError, match="there are backups") as refused:
+        Store.open(path)
+    assert "birdwatchd restore" in refused.value.hint
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("how", ["for reading", "for wishes", "for everything"])
+def test_a_log_that_was_replaced_while_it_was_waited_for_is_not_mixed_with_the_new_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """SQLite finds a log's `-wal` by name: a connection to the old file would read, and write, that of the new one."""
+    Store.open(path).close()
+    look = connection.refuse_newer
+
+    def replaced_meanwhile(*args: Any) -> None:
+        look(*args)
+        new = path.with_name("new.db")
+        new.write_bytes(path.read_bytes())
+        new.rename(path)
+
+    open_it: Callable[[Path], Store] = {
+        "for reading": Store.read_only,
+        "for wishes": for_wishes,
+        "for everything": Store.open,
+    }[how]
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "refuse_newer", replaced_meanwhile)
+        with pytest.raises(StoreBusy, match="just been restored"):
+            open_it(path)
+    open_it(path).close()
+
+
+def test_a_log_whose_folder_is_closed_to_us_is_trouble_not_a_crash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    Store.open(path).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        with pytest.raises(DiskTrouble, match="Permission denied"):
+            Store.read_only(path)
 
 
 def test_a_place_that_cannot_hold_a_log_is_trouble_not_a_crash(tmp_path: Path) -> None:
@@ -248,9 +345,10 @@ def _broken(db: Any) -> None:
 def _with_broken_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Migrations("birdwatchd")
     broken(name="0001_first")(schema._first)
-    broken(name="0002_broken")(_broken)
+    broken(name="0002_lived_days")(schema._lived_days)
+    broken(name="0003_broken")(_broken)
     monkeypatch.setattr(schema, "migrations", broken)
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
 
 
 def test_a_migration_that_dies_leaves_nothing_of_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,6 +372,29 @@ def test_an_older_log_stays_as_it_was_when_its_migration_dies(path: Path, monkey
     assert dump(path) == before
     with Store.open(path) as store:
         assert store.questions.states() == {"filed": 1}
+
+
+def first_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log as the first birdwatchd made it, with a photo in it."""
+    with monkeypatch.context() as patch:
+        only = Migrations("birdwatchd")
+        only(name="0001_first")(schema._first)
+        patch.setattr(schema, "migrations", only)
+        patch.setattr(connection, "SCHEMA_VERSION", 1)
+        with Store.open(path) as store:
+            arrive(store)
+
+
+def test_a_log_of_the_first_version_is_brought_up_to_date_and_keeps_its_photos(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_log(path, monkeypatch)
+    with pytest.raises(ConfigError, match="older"):
+        Store.open(path, migrate=False)
+    with Store.open(path) as store:
+        assert store.connection.value("PRAGMA user_version") == connection.SCHEMA_VERSION
+        assert store.questions.states() == {"filed": 1}
+        assert store.days.note(at=NOW, boot="a", uptime_s=1)
 
 
 def test_a_process_killed_in_a_migration_leaves_nothing_of_it(path: Path) -> None:
@@ -340,9 +461,26 @@ def test_a_full_disk_is_said_to_be_one(store: Store) -> None:
 def test_a_checkpoint_cuts_the_write_ahead_log_short(path: Path, store: Store) -> None:
     arrive(store)
     wal = path.with_name(f"{path.name}-wal")
-    assert wal.stat().st_size > 0
-    store.connection.checkpoint()
-    assert wal.stat().st_size == 0
+    assert store.connection.wal_bytes() == wal.stat().st_size > 0
+    assert store.connection.checkpoint()
+    assert store.connection.wal_bytes() == wal.stat().st_size == 0
+    assert store.connection.value("PRAGMA busy_timeout") == connection.BUSY_TIMEOUT_S * 1000
+
+
+@pytest.mark.fault("S03")
+def test_a_checkpoint_does_not_wait_for_an_endless_reader(path: Path, store: Store) -> None:
+    arrive(store)
+    with Store.read_only(path) as reader:
+        reader.connection.execute("BEGIN")
+        assert reader.questions.states() == {"filed": 1}
+        arrive(store)
+        begun = time.monotonic()
+        assert not store.connection.checkpoint()
+        assert time.monotonic() - begun < connection.BUSY_TIMEOUT_S / 4
+        assert store.connection.wal_bytes() > 0
+        assert reader.questions.states() == {"filed": 1}, "it reads on what it began with"
+    assert store.connection.checkpoint()
+    assert store.connection.wal_bytes() == 0
 
 
 ROUNDS = 200
@@ -401,6 +539,7 @@ def test_a_journey_is_remembered_from_claim_to_receipt(store: Store) -> None:
     one = decided(photo_id, outcome=State.REVIEW, captured_at="2026-05-01T07:30:00", camera="feeder")
     store.journeys.record_decisions([one])
     (planned,) = store.journeys.under_way()
+    assert store.journeys.get(photo_id) == planned
     assert (planned.target, planned.outcome, planned.sha256) == (one.move.target, State.REVIEW, one.sha256)
     assert store.journeys.targets() == {one.move.target}
     store.journeys.record_receipts([one.move])
@@ -509,6 +648,30 @@ def test_a_plan_to_move_a_resting_photo_can_be_made_again_and_its_word_counts_on
     assert [row["label"] for row in all_of(store, "labels")] == ["robin", "empty"]
     store.journeys.record_receipts([again])
     assert store.questions.states() == {"filed": 1}
+
+
+def test_a_plan_that_is_made_again_with_the_same_word_does_not_say_it_twice_but_without_a_word_says_nothing(
+    store: Store,
+) -> None:
+    photo_id = arrive(store, outcome=State.REVIEW)
+    relocate(store, photo_id, State.REVIEW, reason="undone")
+    assert all_of(store, "labels") == []
+    relocate(store, photo_id, State.FILED, reason="labelled", said=Said("robin", "cli", "me", NOW))
+    assert [row["label"] for row in all_of(store, "labels")] == ["robin"]
+
+
+def test_a_photo_that_a_person_moved_is_known_at_its_new_place(store: Store) -> None:
+    photo_id = arrive(store)
+    store.journeys.record_found(photo_id, "library/robin/moved.jpg")
+    assert [row["path"] for row in store.questions.kept_paths()] == ["library/robin/moved.jpg"]
+
+
+def test_an_import_that_could_not_be_looked_at_has_no_embedding(store: Store) -> None:
+    """As for a decision whose picture gave no number."""
+    one = dataclasses.replace(decided(0, reason="imported"), spotting=None)
+    store.journeys.record_import(one, Said("robin", "import", "me", NOW), original_name="a.jpg", received_at=NOW)
+    assert all_of(store, "embeddings") == []
+    assert [row["label"] for row in all_of(store, "labels")] == ["robin"]
 
 
 def test_a_plan_is_given_up_when_a_person_took_the_photo_elsewhere(store: Store) -> None:
@@ -663,6 +826,7 @@ def test_photos_within_five_minutes_are_one_visit(store: Store) -> None:
     assert counts(store) == [("2026-05-01", "feeder", "robin", 5, 3)]
 
 
+@settings(deadline=None)  # a busy machine is no fault of the log
 @given(st.integers(0, 86_399 - 300), st.sampled_from([0, 1, 299, 300, 301, 600]))
 def test_a_gap_of_more_than_five_minutes_and_no_less_begins_a_new_visit(begun_s: int, gap_s: int) -> None:
     def clock(second: int) -> str:
@@ -713,20 +877,91 @@ def test_the_latest_arrivals_come_first_and_can_be_chosen(store: Store) -> None:
     assert [row["id"] for row in store.questions.kept_paths()] == ids
 
 
-def test_only_what_was_long_in_quarantine_and_is_no_whole_file_may_expire(store: Store) -> None:
-    def quarantined(reason: str, received_at: str) -> int:
-        (photo_id,) = store.journeys.record_claims([claim(received_at=received_at)])
-        move = Move(photo_id, work_path(photo_id), f"quarantine/{reason}/{photo_id}", State.QUARANTINED, reason)
-        store.journeys.record_decisions(
-            [Decided(move, None, 7, None, None, None, None, None, None, decided_at=NOW, took_ms=1.0)]
-        )
-        store.journeys.record_receipts([move])
-        return photo_id
+# -- lived days
 
-    old = quarantined("damaged", "2020-01-01T00:00:00.000Z")
-    quarantined("unsupported", "2020-01-01T00:00:00.000Z")
-    quarantined("damaged", "2999-01-01T00:00:00.000Z")
-    assert [row["id"] for row in store.questions.quarantined_before(days=30)] == [old]
+H = 3600.0
+
+
+def quarantined(store: Store, reason: str, received_at: str = NOW) -> int:
+    (photo_id,) = store.journeys.record_claims([claim(received_at=received_at)])
+    move = Move(photo_id, work_path(photo_id), f"quarantine/{reason}/{photo_id}", State.QUARANTINED, reason)
+    store.journeys.record_decisions(
+        [Decided(move, None, 7, None, None, None, None, None, None, decided_at=NOW, took_ms=1.0)]
+    )
+    store.journeys.record_receipts([move])
+    return photo_id
+
+
+def live_days(store: Store, days: int) -> None:
+    """A machine that is never switched off lives that many days."""
+    begun = 1 + int(store.connection.value("SELECT coalesce(max(uptime_s), 0) FROM lived_days") / (24 * H))
+    for day in range(begun, begun + days):
+        assert store.days.note(at=f"2026-01-01T{day % 24:02}:00:00.000Z", boot="boot", uptime_s=day * 24 * H)
+
+
+def test_a_day_is_over_when_twenty_hours_have_really_passed(store: Store) -> None:
+    assert store.days.note(at="2026-05-01T06:00:00.000Z", boot="a", uptime_s=60)
+    assert not store.days.note(at="2026-05-02T01:00:00.000Z", boot="a", uptime_s=60 + 19 * H)
+    assert store.days.note(at="2026-05-02T02:00:00.000Z", boot="a", uptime_s=60 + 20 * H)
+    assert [row["number"] for row in all_of(store, "lived_days")] == [1, 2]
+
+
+def test_a_machine_that_is_off_at_night_lives_a_day_each_day(store: Store) -> None:
+    for day in range(1, 11):
+        early = day % 2
+        assert store.days.note(at=f"2026-05-{day:02}T0{6 + early}:30:00.000Z", boot=f"boot {day}", uptime_s=60)
+        assert not store.days.note(at=f"2026-05-{day:02}T18:00:00.000Z", boot=f"again {day}", uptime_s=60)
+
+
+@pytest.mark.fault("T01", "T02")
+@settings(deadline=None)  # a busy machine is no fault of the log
+@given(st.lists(st.tuples(st.floats(0, 19.9), st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(9000, 1, 1)))))
+def test_no_leap_of_the_wall_clock_makes_a_day_in_one_run_of_the_machine(
+    leaps: list[tuple[float, dt.datetime]],
+) -> None:
+    with fresh() as store:
+        assert store.days.note(at=NOW, boot="a", uptime_s=60)
+        for hours, at in leaps:
+            assert not store.days.note(
+                at=at.isoformat(timespec="milliseconds") + "Z", boot="a", uptime_s=60 + hours * H
+            )
+
+
+@pytest.mark.fault("T01", "T03")
+def test_a_clock_that_comes_back_to_the_same_days_after_each_start_makes_no_more_of_them(store: Store) -> None:
+    """A machine without a clock of its own wakes up in 1970, or where somebody set it to once."""
+    noted = 0
+    for start in range(60):
+        at = ("1970-01-01T00:01:00.000Z", "2026-05-01T06:00:00.000Z", "2036-01-01T00:00:00.000Z")[start % 3]
+        noted += store.days.note(at=at, boot=f"boot {start}", uptime_s=60)
+    assert noted == 3
+    assert store.days.note(at="1970-01-01T20:01:00.000Z", boot="long", uptime_s=20 * H), "it was on for so long"
+
+
+def test_a_kernel_that_does_not_tell_its_start_leaves_only_the_calendar(store: Store) -> None:
+    assert store.days.note(at="2026-05-01T06:00:00.000Z", boot="", uptime_s=60)
+    assert not store.days.note(at="2026-05-01T07:00:00.000Z", boot="", uptime_s=99 * H)
+    assert store.days.note(at="2026-05-02T06:00:00.000Z", boot="", uptime_s=60)
+
+
+def test_what_was_in_quarantine_for_so_many_whole_days_may_expire_and_nothing_else(store: Store) -> None:
+    live_days(store, 3)
+    old = quarantined(store, "damaged")
+    quarantined(store, "unsupported")
+    live_days(store, 30)
+    assert store.days.expired(days=30, limit=9) == [], "the first row after it came only begins to count"
+    young = quarantined(store, "damaged", "1970-01-01T00:00:00.000Z")
+    live_days(store, 1)
+    assert [row["id"] for row in store.days.expired(days=30, limit=9)] == [old]
+    live_days(store, 30)
+    assert [row["id"] for row in store.days.expired(days=30, limit=9)] == [old, young]
+    assert [row["id"] for row in store.days.expired(days=30, limit=1)] == [old]
+
+
+def test_no_more_days_are_kept_than_can_be_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(days, "MOST_KEPT", 5)
+    live_days(store, 20)
+    assert [row["number"] for row in all_of(store, "lived_days")] == [16, 17, 18, 19, 20]
 
 
 # -- requests and status
@@ -749,6 +984,19 @@ def test_a_wish_stays_open_until_it_is_fulfilled(store: Store) -> None:
     assert next(iter(store.requests.open()), None) is None
 
 
+def test_only_the_latest_wishes_are_remembered_and_no_open_one_is_forgotten(store: Store) -> None:
+    waiting = store.requests.ask("label", {}, actor=None, at=NOW)
+    done = [store.requests.ask("undo", {}, actor=None, at=NOW) for _ in range(10)]
+    store.requests.forget_finished(keep=3)
+    assert len(all_of(store, "requests")) == 11
+    for number in done:
+        store.requests.finish(number, "done", {}, at=NOW)
+    for _ in range(2):
+        store.requests.forget_finished(keep=3)
+        assert [row["id"] for row in all_of(store, "requests")] == [waiting, *done[-3:]]
+    assert store.requests.ask("undo", {}, actor=None, at=NOW) > done[-1], "a number is never given twice"
+
+
 def test_the_daemons_word_about_itself_is_one_row(store: Store) -> None:
     assert store.requests.status() is None
     word = {
@@ -765,6 +1013,7 @@ def test_the_daemons_word_about_itself_is_one_row(store: Store) -> None:
 # -- words of any kind
 
 
+@settings(deadline=None)  # a busy machine is no fault of the log
 @given(PLAIN_TEXT, PLAIN_TEXT, st.binary(min_size=1, max_size=255))
 def test_words_and_names_of_any_kind_come_back_as_they_went_in(label: str, actor: str, raw: bytes) -> None:
     name = os.fsdecode(raw)

@@ -6,12 +6,14 @@
 from pathlib import Path
 
 from birdwatchd.edges.store.connection import Connection, Row
+from birdwatchd.edges.store.days import Days
 from birdwatchd.edges.store.journeys import Decided, Journeys, Said, Twin, work_path
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Request, Requests
 
 __all__ = [
     "Connection",
+    "Days",
     "Decided",
     "Journeys",
     "Questions",
@@ -26,13 +28,14 @@ __all__ = [
 
 
 class Store:
-    """The open log and its three desks."""
+    """The open log and its desks."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.journeys = Journeys(connection)
         self.requests = Requests(connection)
         self.questions = Questions(connection)
+        self.days = Days(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

@@ -1,11 +1,16 @@
-"""One connection to the log: opened, brought up to date, and written to by whole transactions."""
+"""One connection to the log: opened, brought up to date, and written to by whole transactions.
 
+Whoever opens the log makes sure that it is the log: not half of a restore, and not an empty new one in place of one that is gone.
+"""
+
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from birdwatchd.core import shelving
 from birdwatchd.core.errors import (
     BirdwatchdError,
     ConfigError,
@@ -16,10 +21,16 @@ from birdwatchd.core.errors import (
     StoreBusy,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Kept in `PRAGMA user_version`; one more with every migration, so that an older program refuses a newer log."""
 
 BUSY_TIMEOUT_S = 10.0
+CHECKPOINT_TIMEOUT_S = 0.2
+"""How long a checkpoint waits for readers: it can be done again, and photos wait meanwhile."""
+
+WAL = "-wal"
+"""What SQLite appends to the log's name for its write-ahead log: the latest rows, not yet in the log itself."""
+
 Row = dict[str, Any]
 Parameters = Sequence[Any] | dict[str, Any]
 
@@ -69,18 +80,23 @@ class Connection:
             migrate: make the tables, or bring them up to date, first; only for the holder of the bird folder's lock.
 
         Raises:
-            ConfigError: the tables are older, and `migrate` is off.
+            ConfigError: there is none, or the tables are older, and `migrate` is off; or a restore was cut short.
             NewerDatabase: a newer birdwatchd wrote it; it is left as it is.
             DamagedDatabase: it cannot be read.
         """
+        _refuse_half_restored(path)
         with translated(path):
-            _make_file(path)
+            if migrate:
+                _refuse_to_begin_anew(path)
+                _make_file(path)
+            opened = _identity(path)
             db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             try:
                 db.execute("PRAGMA foreign_keys = ON")
                 # The order of file and row survives a power cut only with FULL: with NORMAL, acknowledged rows were lost (measured).
                 db.execute("PRAGMA synchronous = FULL")
-                _refuse_newer(db, path)
+                refuse_newer(db, path)
+                _refuse_replaced(path, opened)
                 if migrate:
                     _migrate(db)
                 else:
@@ -97,15 +113,14 @@ class Connection:
         Raises:
             ConfigError: there is no log yet.
         """
-        if not path.is_file():
-            raise ConfigError(
-                f"there is no log at {path}", hint="run `birdwatchd init`, or name the bird folder with --root"
-            )
+        _refuse_half_restored(path)
+        opened = _identity(path)
         with translated(path):
             uri = f"{path.absolute().as_uri()}?mode=ro"
             db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             try:
-                _refuse_newer(db, path)
+                refuse_newer(db, path)
+                _refuse_replaced(path, opened)
                 _refuse_older(db, path)
             except BaseException:
                 db.close()
@@ -160,9 +175,17 @@ class Connection:
             row = self._db.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
 
-    def checkpoint(self) -> None:
-        """Fold the write-ahead log back into the database and cut it short, as far as readers allow."""
-        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def checkpoint(self) -> bool:
+        """Fold the write-ahead log back into the database and cut it short; False when a reader does not allow that now."""
+        self.execute(f"PRAGMA busy_timeout = {int(CHECKPOINT_TIMEOUT_S * 1000)}")
+        try:
+            return not self.value("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log. It grows while somebody keeps reading, and with it the time that each read takes."""
+        return _size(self.path.with_name(self.path.name + WAL))
 
     def problems(self) -> list[str]:
         """What SQLite's own checks find wrong; empty when all is well. Reads the whole file."""
@@ -177,6 +200,59 @@ class Connection:
             return [error.message]
 
 
+def _refuse_half_restored(path: Path) -> None:
+    if os.path.lexists(path.parent / shelving.RESTORE_PLAN):
+        raise ConfigError(
+            f"{path} is just being restored, or that was cut short",
+            hint="`birdwatchd restore` finishes it, and so does the next start of the daemon",
+        )
+
+
+def _refuse_to_begin_anew(path: Path) -> None:
+    """A log that is gone must not become an empty one: SQLite would throw its last rows away, and photos would be forgotten."""
+    if _size(path) > 0 or path.is_dir():
+        return
+    wal = path.with_name(path.name + WAL)
+    if _size(wal) > 0:
+        raise DamagedDatabase(
+            f"{path} is gone or empty, but {wal.name} still holds its latest rows",
+            hint=f"put {path.name} back beside it, or see `birdwatchd restore`",
+        )
+    if any((path.parent / shelving.BACKUPS).glob("birdwatchd-*.db")):
+        raise ConfigError(
+            f"{path} is gone or empty, but there are backups of it",
+            hint=f"see `birdwatchd restore`; to begin a new log, move {shelving.BACKUPS} elsewhere first",
+        )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # none there, or none that can be seen: who opens it will say why
+        return 0
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file that is, under whatever name."""
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no log at {path}", hint="run `birdwatchd init`, or name the bird folder with --root"
+        ) from error
+    except OSError as error:
+        raise DiskTrouble(
+            f"cannot use {path}: {error.strerror}", hint="check that its folder is readable for this user"
+        ) from error
+    return found.st_dev, found.st_ino
+
+
+def _refuse_replaced(path: Path, opened: tuple[int, int]) -> None:
+    """A restore may put another log in place while we wait for this one; its `-wal` is found by name and would not fit ours."""
+    if _identity(path) != opened:
+        raise StoreBusy(f"{path} has just been restored", hint="try again")
+
+
 def _make_file(path: Path) -> None:
     """SQLite makes its files 0644 whatever the umask says; members of the bird folder's group must be able to leave requests."""
     try:
@@ -187,7 +263,8 @@ def _make_file(path: Path) -> None:
         ) from error
 
 
-def _refuse_newer(db: sqlite3.Connection, path: Path) -> None:
+def refuse_newer(db: sqlite3.Connection, path: Path) -> None:
+    """Raise NewerDatabase if this program is too old for that log."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise NewerDatabase(

@@ -312,7 +312,7 @@ class Journeys:
 
 _JOURNEYS = (
     "SELECT journeys.*, photos.sha256, photos.original_name, photos.received_at, photos.camera FROM journeys"
-    " JOIN photos ON photos.id = journeys.photo_id"
+    " CROSS JOIN photos ON photos.id = journeys.photo_id"  # CROSS: the few journeys first, whatever SQLite guesses
 )
 
 

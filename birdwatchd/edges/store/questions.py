@@ -113,14 +113,6 @@ class Questions:
             (since, until),
         )
 
-    def quarantined_before(self, *, days: int) -> list[Row]:
-        """Files in quarantine for longer than that, but for those that may be whole: of an unsupported kind, or on a bad disk."""
-        return self._db.rows(
-            "SELECT id, path FROM photos WHERE state = 'quarantined' AND reason NOT IN ('unsupported', 'unreadable')"
-            " AND julianday('now') - julianday(received_at) > ?",
-            (days,),
-        )
-
     def kept_paths(self) -> list[Row]:
         """Every photo that rests somewhere, and where."""
         return self._db.rows(

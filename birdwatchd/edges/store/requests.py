@@ -66,6 +66,15 @@ class Requests:
             cursor = self._db.execute("DELETE FROM requests WHERE id = ? AND taken_at IS NULL", (request_id,))
         return cursor.rowcount == 1
 
+    def forget_finished(self, *, keep: int) -> None:
+        """Let go of wishes that were fulfilled long ago, but for the latest; who waits for one reads its end within a second."""
+        with self._db.writing():
+            self._db.execute(
+                "DELETE FROM requests WHERE finished_at IS NOT NULL AND id <= (SELECT id FROM requests"
+                " WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (keep,),
+            )
+
     def write_status(self, status: dict[str, Any]) -> None:
         """Replace the one row that says how the daemon is."""
         columns = ", ".join(status)

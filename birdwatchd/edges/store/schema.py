@@ -1,7 +1,7 @@
 """The log's tables and views, and how an older log becomes a newer one.
 
 The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the four views are a promise to
-people who query them. `journeys` and `embeddings` are birdwatchd's own.
+people who query them. `journeys`, `embeddings` and `lived_days` are birdwatchd's own.
 """
 
 import sqlite3
@@ -39,6 +39,21 @@ def migrate(connection: sqlite3.Connection) -> None:
 def _first(db: Any) -> None:
     db.executescript(_FIRST)
 
+
+@migrations(name="0002_lived_days")
+def _lived_days(db: Any) -> None:
+    db.execute(_LIVED_DAYS)
+
+
+_LIVED_DAYS = """
+CREATE TABLE lived_days (
+    number INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    uptime_s REAL NOT NULL,
+    newest_photo INTEGER NOT NULL
+)
+"""
 
 _FIRST = """
 CREATE TABLE photos (
