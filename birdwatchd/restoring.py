@@ -170,10 +170,10 @@ def _free_folder(files: Files, at: str) -> str:
 
 def _clear_litter(files: Files) -> None:
     """What a restore leaves that died before its plan was written."""
-    copy = files.path(shelving.RESTORE_COPY)
+    private = files.path(shelving.PRIVATE)
     with disk.translated("cannot remove what a restore left"):
-        for part in _PARTS:
-            copy.with_name(copy.name + part).unlink(missing_ok=True)
+        for litter in (*private.glob("restoring.db*"), *private.glob(".restoring.json.*")):
+            litter.unlink(missing_ok=True)
 
 
 def _numbers_given(files: Files) -> dict[str, int]:
