@@ -302,7 +302,7 @@ def test_the_chores_of_keeping_are_done_and_their_trouble_keeps_no_photo_waiting
     with monkeypatch.context() as patch:
         patch.setattr(keeping, "RESERVE_BYTES", 1 << 60)
         garden.worker.do_chore(Chore("backup"))
-    assert "no room for a backup" in garden.worker.problems["backup"]
+    assert "no room for a backup" in garden.worker.condition.problems["backup"]
     garden.drop("a.jpg")
     garden.let_pass(35)
     assert garden.states() == {"review": 1}
@@ -312,7 +312,7 @@ def test_the_chores_of_keeping_are_done_and_their_trouble_keeps_no_photo_waiting
 
     def all_is_well() -> bool:
         garden.worker.do_chore(Chore("backup"))
-        return "backup" not in garden.worker.problems
+        return "backup" not in garden.worker.condition.problems
 
     until("the errand back", all_is_well)
     garden.worker.keeper.close()
