@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,13 @@ def data_folder() -> Path | None:
     beside = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
     folder = Path(os.environ.get("BIRDWATCHD_TEST_DATA", beside))
     return folder if folder.is_dir() else None
+
+
+def with_chunks(picture: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG with more chunks, each a name of four letters and a content, right behind its header."""
+    return picture[:33] + b"".join(chunk(name, content) for name, content in chunks) + picture[33:]
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A part of a PNG, its checksum right."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

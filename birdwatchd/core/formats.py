@@ -321,6 +321,8 @@ _SOS, _EOI = 0xDA, 0xD9
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 # A header of 4,096 steps would be 256 MB of segments; more is an attack on whoever walks it, junk byte by junk byte.
 _MOST_STEPS = 4096
+# Tables and scans behind the header: a progressive photo has some dozen.
+_MOST_MARKERS = 100_000
 # In picture data 0xFF is followed by 0 (a plain 0xFF), by a restart marker, or by a real marker.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 # What may stand between the scans of a progressive photo, and how long it can be: tables of Huffman codes and of
@@ -328,14 +330,31 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _BETWEEN_SCANS = {0xC4: (19, 2178), 0xDB: (67, 518), _SOS: (8, 14), 0xDC: (4, 4), 0xDD: (4, 4)}
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a JPEG's header.
+
+    Attributes:
+        code: its marker's second byte.
+        begin, end: from the marker's first byte to behind the last of its content.
+    """
+
+    code: int
+    begin: int
+    end: int
+
+
 def _jpeg_ending(sight: _Sight) -> Ending:
-    start = _first_scan(sight)
+    _, start = _walk_header(sight)
     if isinstance(start, Ending):
         return start
     in_step = start is not None and start >= sight.tail_at
     at = start - sight.tail_at if in_step and start is not None else 0
     tail = sight.tail
-    while marker := _MARKER.search(tail, at):
+    for _ in range(_MOST_MARKERS):
+        marker = _MARKER.search(tail, at)
+        if marker is None:
+            return Ending.INCOMPLETE
         code, at = tail[marker.end() - 1], marker.end()
         if code == _EOI:
             return Ending.COMPLETE
@@ -348,45 +367,94 @@ def _jpeg_ending(sight: _Sight) -> Ending:
             closed = tail.endswith(b"\xff\xd9", 0, sight.zeros_at - sight.tail_at)
             return Ending.COMPLETE if closed and not in_step else Ending.UNTOLD
         at += length
-    return Ending.INCOMPLETE
+    return Ending.UNTOLD
 
 
-def _first_scan(sight: _Sight) -> int | Ending | None:
+def _walk_header(sight: _Sight) -> tuple[list[Segment], int | Ending | None]:
     """Walk a JPEG's header.
 
     Returns:
-        Where the picture data begins, None if that is out of sight, or the answer if there is one already.
+        Its segments up to the first scan's; and where the picture data begins, None if that is out of sight, or the
+        answer if there is one already.
     """
+    segments: list[Segment] = []
     at = 2
     for _ in range(_MOST_STEPS):
         if at >= sight.size_bytes:
-            return Ending.INCOMPLETE
-        segment = sight.read(at, 4)
-        if segment is None:
-            return None
-        if len(segment) < 4 or sight.only_zeros_from(at + 3):
-            return Ending.INCOMPLETE
-        if segment[0] != 0xFF or segment[1] in (0x00, 0xFF):  # junk or filling, which readers skip
+            return segments, Ending.INCOMPLETE
+        bytes_here = sight.read(at, 4)
+        if bytes_here is None:
+            return segments, None
+        if len(bytes_here) < 4 or sight.only_zeros_from(at + 3):
+            return segments, Ending.INCOMPLETE
+        code = bytes_here[1]
+        if bytes_here[0] != 0xFF or code in (0x00, 0xFF):  # junk or filling, which readers skip
             at += 1
-        elif segment[1] in _STANDALONE:
+        elif code in _STANDALONE:
             at += 2
-        elif segment[1] == _EOI:
-            return Ending.UNTOLD
+        elif code == _EOI:
+            return segments, Ending.UNTOLD
         else:
-            at += 2 + max(2, int.from_bytes(segment[2:4], "big"))
-            if segment[1] == _SOS:
-                return at
-    return Ending.UNTOLD
+            end = at + 2 + max(2, int.from_bytes(bytes_here[2:4], "big"))
+            segments.append(Segment(code, at, end))
+            at = end
+            if code == _SOS:
+                return segments, at
+    return segments, Ending.UNTOLD
+
+
+def header(data: bytes) -> list[Segment]:
+    """The segments before a JPEG's picture data, that of its first scan the last; none if there is no way through to it.
+
+    Args:
+        data: the whole file.
+    """
+    segments, start = _walk_header(_Sight.of(data, data, len(data)))
+    return segments if isinstance(start, int) else []
+
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How a JPEG's picture is laid out. `progressive`: in scans, each over the whole picture, so that all of it is kept in memory."""
+
+    width_px: int
+    height_px: int
+    progressive: bool
+
+
+def frame(data: bytes) -> Frame | None:
+    """The frame of a JPEG; None if its header tells of none."""
+    for segment in header(data):
+        if segment.code in _FRAMES and segment.end - segment.begin >= 9:
+            height_px, width_px = (
+                int.from_bytes(data[at : at + 2], "big") for at in (segment.begin + 5, segment.begin + 7)
+            )
+            return Frame(width_px, height_px, segment.code in _PROGRESSIVE)
+    return None
+
+
+def picture_data(data: bytes) -> tuple[int, int]:
+    """Where a JPEG's picture data begins, its later scans included, and ends; (0, 0) if there is none.
+
+    What is appended to the picture does not count: in picture data no end marker can occur.
+    """
+    segments = header(data)
+    if not segments:
+        return 0, 0
+    begin = segments[-1].end
+    end = data.find(bytes((0xFF, _EOI)), begin)
+    return begin, len(data) if end < 0 else end
 
 
 def scans(data: bytes) -> int:
     """How many times a JPEG goes over its picture: once if it is baseline, about ten times if it is progressive.
 
     Args:
-        data: the whole file. What is appended to the picture does not count: in picture data no end marker can occur.
+        data: the whole file.
     """
-    begin = _first_scan(_Sight.of(data, data, len(data)))
-    if not isinstance(begin, int):
-        return 0
-    end = data.find(bytes((0xFF, _EOI)), begin)
-    return 1 + data.count(bytes((0xFF, _SOS)), begin, len(data) if end < 0 else end)
+    begin, end = picture_data(data)
+    return 1 + data.count(bytes((0xFF, _SOS)), begin, end) if begin else 0

@@ -1,16 +1,20 @@
 """The loupe: bytes in, an upright picture out. Proves a file whole by decoding it, once it has passed the limits.
 
 Only this room touches Pillow. The parser is chosen by our own look at the bytes and called directly, not through
-`Image.open`: so no other parser is ever entered, the index of a multi-picture JPEG is not parsed (its first picture is
-the photo), and the size cap is ours alone, whatever `Image.MAX_IMAGE_PIXELS` says.
+`Image.open`: so no other parser is ever entered, and the size cap is ours alone, whatever `Image.MAX_IMAGE_PIXELS` says.
+What is built to keep it busy does not reach it (`core/oddities`). The index of a multi-picture JPEG is not parsed: its
+first picture is the photo.
+
+Several threads may decode at the same time; pictures that take much memory wait for each other.
 """
 
 import io
 import re
+import threading
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,7 +25,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from birdwatchd.core import formats
+from birdwatchd.core import formats, oddities
 from birdwatchd.core.errors import (
     Damaged,
     EmptyFile,
@@ -42,10 +46,6 @@ _PARSERS: Mapping[Kind, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     Kind.PNG: PngImageFile,
     Kind.WEBP: WebPImageFile,
 }
-
-
-MOST_SCANS = 100
-"""A progressive JPEG takes about ten. Each costs a pass over all pixels, so 20,000 of them in a small file would take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,11 @@ def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int
     """
     kind = _admit(data, limits)
     _quiet_pillow()
-    with _refusals(kind):
+    with _refusals(kind), _in_turn(kind, data):
         image = _PARSERS[kind](io.BytesIO(data))
         size_px = image.size
-    _check_size(size_px, limits)
-    need_px = _need(size_px, view_px, thumbnail_px)
-    with _refusals(kind):
-        if isinstance(image, PngImageFile):
-            # Checksums of all chunks. Decoding does not look at them; for JPEG and WebP there is nothing to verify.
-            image.verify()
-            image = PngImageFile(io.BytesIO(data))
+        _check_size(size_px, limits)
+        need_px = _need(size_px, view_px, thumbnail_px)
         image.draft("RGB", need_px)  # JPEG only; the others ignore it
         image.load()
         orientation, shot = _read_exif(image)
@@ -171,8 +166,7 @@ def _admit(data: bytes, limits: Limits) -> Kind:
         _check_size(canvas_px, limits)
     # Before the parser, also because Pillow would step through a header of junk byte by byte.
     _check_end(data, kind)
-    if kind is Kind.JPEG and (scans := formats.scans(data)) > MOST_SCANS:
-        raise Damaged(f"it goes over its picture {scans:,} times; no camera does that")
+    oddities.check(kind, data)
     return kind
 
 
@@ -201,6 +195,8 @@ def _refusals(kind: Kind) -> Iterator[None]:
     """Turn whatever Pillow raises on hostile bytes into the reason why this photo is set aside."""
     try:
         yield
+    except PhotoError:
+        raise
     except Exception as error:
         raise _refusal(error, formats.describe(kind)) from error
 
@@ -219,6 +215,7 @@ _ASKS_TOO_MUCH = re.compile(r"[Dd]ecompressed data too large|[Tt]oo much memory"
 
 
 _PILLOW = r"PIL\."
+_QUIETING = threading.Lock()
 
 
 def _quiet_pillow() -> None:
@@ -229,8 +226,26 @@ def _quiet_pillow() -> None:
     and stays needs no swap; adding it in the call, not at import, keeps importing this room without effect.
     """
     # Looked up first: adding takes an equal one out for a moment, and forgets which warnings were shown already.
-    if not any(getattr(module, "pattern", module) == _PILLOW for _, _, _, module, _ in warnings.filters):
-        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
+    with _QUIETING:
+        if not any(getattr(module, "pattern", module) == _PILLOW for _, _, _, module, _ in warnings.filters):
+            warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
+
+
+# What decoding takes for each pixel: a PNG whole and once more in other colours, a WebP on two canvases besides. A baseline JPEG
+# goes by in stripes, a progressive one is kept whole in coefficients. All at the worst, measured.
+_BYTES_PER_PX = {Kind.JPEG: 0, Kind.PNG: 8, Kind.WEBP: 19}
+_BYTES_PER_PROGRESSIVE_PX = 6
+_LARGE_BYTES = 128_000_000
+_LARGE = threading.Lock()
+
+
+def _in_turn(kind: Kind, data: bytes) -> AbstractContextManager[object]:
+    """One after the other for pictures that take much memory, whichever threads they come from; the others at once."""
+    per_px = _BYTES_PER_PX[kind]
+    size_px = formats.canvas_px(kind, data[: formats.SNIFF_BYTES]) or (0, 0)
+    if kind is Kind.JPEG and (frame := formats.frame(data)) is not None and frame.progressive:
+        per_px, size_px = _BYTES_PER_PROGRESSIVE_PX, (frame.width_px, frame.height_px)
+    return _LARGE if size_px[0] * size_px[1] * per_px > _LARGE_BYTES else nullcontext()
 
 
 # --- pixels -------------------------------------------------------------------------------------------------------
@@ -297,6 +312,8 @@ _ASKED_TAGS = frozenset({_MODEL, _ORIENTATION, *_ORIGINAL, *_DIGITIZED, *_CHANGE
 _TIME = re.compile(r"([0-9]{4})[:/.-]([0-9]{2})[:/.-]([0-9]{2})[ T]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]*)?")
 _OFFSET = re.compile(r"[+-](?:0[0-9]|1[0-4]):[0-5][0-9]")
 _CAMERA_CHARACTERS = 64
+_MOST_EXIF_BYTES = 1 << 20
+"""In a JPEG it is 64 kB at most; in others it could be the whole file, and 170 MB of rational numbers take 3 GB to read."""
 # Invisible, but letters, marks or symbols to Unicode: joiners, fillers, variation selectors, the empty Braille cell.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -317,6 +334,8 @@ def _read_exif(image: Image.Image) -> tuple[int, Shot]:
 def _tags(image: Image.Image) -> dict[int, object]:
     """Collect the tags asked for. A broken directory costs only the tags behind the break, never the photo."""
     tags: dict[int, object] = {}
+    if len(image.info.get("exif", b"")) > _MOST_EXIF_BYTES:
+        return tags
     with suppress(Exception):
         exif = image.getexif()
         for tag in _ASKED_TAGS:
