@@ -95,7 +95,9 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         stack.callback(worker.keeper.close)
         stack.callback(worker.note_stop)
         stack.callback(notifier.stopping)
-        stack.enter_context(_timetable(lambda name: hints.put(Chore(name))))
+        stack.enter_context(
+            _timetable(lambda name: hints.put(Chore(name)), lambda why: worker.condition.trouble("timetable", why))
+        )
         _work(worker, hints)
 
 
@@ -160,7 +162,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _timetable(do: Callable[[str], None]) -> Iterator[None]:
+def _timetable(do: Callable[[str], None], on_trouble: Callable[[str], None]) -> Iterator[None]:
     """APScheduler in its own thread; late chores are done once, never dropped, never twice at a time."""
     from apscheduler.schedulers.background import BackgroundScheduler  # 0.1 s that READY need not wait for
 
@@ -172,7 +174,12 @@ def _timetable(do: Callable[[str], None]) -> Iterator[None]:
         scheduler.add_job(
             do, "interval", [name], hours=hours, id=name, next_run_time=datetime.now(UTC) + FIRST_CHORES_AFTER
         )
-    scheduler.start()
+    try:
+        scheduler.start()
+    except RuntimeError as error:  # no thread left; photos are worth more than chores
+        on_trouble(f"chores are not done: {error} (end programs that have too many, then restart birdwatchd)")
+        yield
+        return
     try:
         yield
     finally:
