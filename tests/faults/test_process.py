@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from birdwatchd.edges.store import Store
 from tests import books
-from tests.pictures import jpeg, png
+from tests.pictures import jpeg, saved
 from tests.service.running import STUBBED, Daemon, birdwatchd, daemon, until
 
 
-def drop(root: Path, *seeds: int, **how: int) -> Counter[str]:
+def drop(root: Path, *seeds: int, width: int = 320, height: int = 240) -> Counter[str]:
     """Photos into the inbox, each complete at once; their contents."""
-    photos = {seed: jpeg(seed=seed, **how) for seed in seeds}
+    photos = {seed: jpeg(seed=seed, width=width, height=height) for seed in seeds}
     for seed, photo in photos.items():
         part = root / "inbox" / f"{seed}.jpg.part"
         part.write_bytes(photo)
@@ -47,9 +48,33 @@ def problems(root: Path) -> str:
 
 
 @contextmanager
-def stubbed(root: Path, **how: Any) -> Iterator[Daemon]:
-    with daemon(root, command=STUBBED, settle_s=0, **how) as running:
+def stubbed(root: Path, command: list[str] = STUBBED) -> Iterator[Daemon]:
+    with daemon(root, command=command, settle_s=0) as running:
         yield running
+
+
+@contextmanager
+def control_group(kind: str, setting: str, value: str) -> Iterator[Path]:
+    """A control group with one limit; skips where none can be made."""
+    mounted = Path("/sys/fs/cgroup") / kind
+    if not (mounted / "cgroup.procs").exists() or os.geteuid() != 0:
+        pytest.skip(f"no {kind} control group (version 1) can be made here: needs root and {mounted}")
+    group = mounted / f"birdwatchd-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / setting).write_text(value)
+    except OSError as error:
+        pytest.skip(f"no {kind} control group can be made here: {error}")
+    try:
+        yield group
+    finally:
+        until("the control group is empty", lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def inside(group: Path) -> list[str]:
+    """The program with a stub eye, in a control group from its first step on."""
+    return ["bash", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "-", *STUBBED]
 
 
 # -- signals
@@ -161,4 +186,88 @@ def test_a_second_daemon_goes_with_clear_words_and_the_first_goes_on(root: Path)
         dropped = drop(root, 1, 2, 3)
         until("all is filed", lambda: is_empty(root))
         assert first.stop() == 0
+    books.check(root, dropped)
+
+
+# -- nothing left
+
+
+@pytest.mark.fault("C10")
+def test_without_a_descriptor_left_photos_wait_and_it_says_so_and_goes_on(root: Path) -> None:
+    with stubbed(root) as running:
+        pid = running.process.pid
+        dropped = drop(root, 0)
+        until("a photo is filed, and all is open that stays open", lambda: is_empty(root))
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(list(Path(f"/proc/{pid}/fd").iterdir())), before[1]))
+        dropped += drop(root, 1, 2, 3)
+        until("it says so", lambda: "Too many open files" in problems(root))
+        assert status(root)["state"] == "degraded"
+        examined = birdwatchd("doctor", root=root, environment={"BIRDWATCHD_INBOX__SWEEP_S": "1"})
+        assert "Too many open files\n       do this: restart it" in examined.stdout
+        books.check(root, dropped, settled=False)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        until("all is filed", lambda: is_empty(root))
+        until("it is well again", lambda: problems(root) == "[]")
+        assert running.stop() == 0
+    books.check(root, dropped)
+
+
+@pytest.mark.fault("C11")
+@pytest.mark.parametrize("threads", [2, 5])
+def test_with_too_few_threads_it_works_on_and_says_so(root: Path, threads: int) -> None:
+    """Watchdog wants three or four, the timetable one, looks at photos some more. One and a helper of numpy's is all there need be."""
+    with control_group("pids", "pids.max", str(threads)) as group, stubbed(root, inside(group)) as running:
+        dropped = drop(root, *range(20), width=800, height=600)
+        until("all is filed", lambda: is_empty(root))
+        until("it says so", lambda: status(root)["state"] == "degraded")
+        assert "can't start new thread" in problems(root)
+        assert running.stop() == 0
+    assert "Traceback" not in running.err.read_text()
+    books.check(root, dropped)
+
+
+@pytest.mark.fault("C12")
+def test_when_memory_runs_out_it_is_ended_and_a_later_life_sets_that_photo_aside(root: Path) -> None:
+    """The kernel ends the whole process. As a service manager would, we start it again, and again."""
+    huge = saved(Image.new("RGB", (6000, 6000), (90, 120, 60)), "PNG")  # 108 MB of pixels
+    (root / "inbox" / "huge.png").write_bytes(huge)
+    dropped = drop(root, *range(12)) + Counter([books.content(huge)])
+    Store.open(root / "birdwatchd.db").close()
+    with control_group("memory", "memory.limit_in_bytes", str(150 << 20)) as group:
+        ends = [life(root, inside(group)) for _ in range(3)]
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert reasons(root) == {"no-classifier": 12, "crashed": 1}
+    books.check(root, dropped)
+
+
+def life(root: Path, command: list[str]) -> int:
+    """From a start to when all is filed, or to its own end; how it ended."""
+    with subprocess.Popen(
+        [*command, "run", "--root", str(root)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"BIRDWATCHD_INBOX__SETTLE_S": "0", "BIRDWATCHD_INBOX__SWEEP_S": "1"},
+    ) as process:
+        until("all is filed, or the end", lambda: process.poll() is not None or is_empty(root))
+        process.terminate()
+        return process.wait(30)
+
+
+def reasons(root: Path) -> dict[str, int]:
+    with Store.read_only(root / "birdwatchd.db") as store:
+        return dict(Counter(row["reason"] for row in store.questions.recent(limit=1000)))
+
+
+@pytest.mark.fault("C12")
+def test_a_photo_that_asks_for_more_memory_than_there_is_harms_no_other(root: Path) -> None:
+    """A limit that says no, where the kernel would have killed."""
+    huge = saved(Image.new("RGB", (6000, 6000), (90, 120, 60)), "PNG")
+    limited = ["prlimit", f"--as={500 << 20}", *STUBBED]
+    with stubbed(root, limited) as running:
+        (root / "inbox" / "huge.png").write_bytes(huge)
+        dropped = drop(root, *range(6)) + Counter([books.content(huge)])
+        until("all is filed", lambda: is_empty(root))
+        assert running.stop() == 0
+    assert set(reasons(root)) == {"no-classifier", "too-large"}
     books.check(root, dropped)
