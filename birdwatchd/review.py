@@ -5,6 +5,7 @@ A request stays open until it is fulfilled, and fulfilling it twice changes noth
 """
 
 import logging
+import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from birdwatchd.core.journey import Move
 from birdwatchd.core.photo import State
 from birdwatchd.edges.files import Files, read_outside
 from birdwatchd.edges.store import Decided, Request, Row, Said, Store
+from birdwatchd.edges.walls import Trial
 from birdwatchd.examining import Examiner, content_hash
 from birdwatchd.mover import Mover
 
@@ -113,6 +115,8 @@ class Review:
                 return self.undo(since=str(arguments["since"]), until=str(arguments["until"]))
             case "import":
                 return self.bring_in(Path(str(arguments["folder"])), actor=request.actor)
+            case "sandbox":
+                return self.try_walls()
             case other:
                 raise Refused(
                     f"this birdwatchd does not know what {shelving.printable(other)!r} means", hint="is it older?"
@@ -196,6 +200,15 @@ class Review:
         if done.trouble is not None:
             raise done.trouble
         return done.moves[0].target
+
+    # -- walls
+
+    def try_walls(self) -> Work:
+        """Try from inside what a photo that took this process over could do."""
+        with Trial(self._files.root) as trial:
+            while not trial.is_over():
+                yield {}
+            return {"pid": os.getpid(), "walls": [asdict(wall) for wall in trial.walls()]}
 
     # -- undo
 
