@@ -470,6 +470,7 @@ def _tried(attempt: Attempt, root: Path) -> tuple[bool, str]:
     child = os.fork()
     if child == 0:
         os.close(ours)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(TRIAL_S)
         answer = _answer(attempt, root)
         os.write(theirs, json.dumps(answer).encode())
