@@ -5,7 +5,6 @@ n = 1, 2, 3 … until it survives. Then the same with a second death during the 
 import errno
 import itertools
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,40 +25,13 @@ from birdwatchd.pipeline import Pipeline
 from birdwatchd.review import Review
 from tests import books
 from tests.crash.dying import Death, Dying, Fate, make_hands_mortal
+from tests.crash.lives import arrivals, drop, expected_places, with_open_copies
 from tests.fakes import StubSpotter
-from tests.pictures import jpeg, pixels, png, saved
+from tests.pictures import jpeg
 
 When = Literal["before", "after"]
 LIMITS = Limits(max_megapixels=40, formats=frozenset({"jpeg", "png", "webp"}))
 MAX_CALLS = 2000
-
-
-def _dark() -> bytes:
-    from PIL import Image
-
-    return saved(Image.fromarray(pixels(width=64, height=64) // 200), "PNG")
-
-
-def arrivals() -> dict[str, bytes]:
-    """One of each fate: two birds, an empty frame, a twin, a cut file, and a file that is no picture, in sub-folders too."""
-    bird = jpeg(width=64, height=64, seed=1)
-    return {
-        "a.jpg": bird,
-        "feeder/b.jpg": jpeg(width=64, height=64, seed=2),
-        "dark.png": _dark(),
-        "twin of a.jpg": bird,
-        "cut.png": png(width=64, height=64, seed=3)[:900],
-        "notes.txt": b"buy seeds\n",
-    }
-
-
-def drop(root: Path) -> Counter[str]:
-    """Put the arrivals into the inbox; returns what the books must hold from now on."""
-    for name, data in arrivals().items():
-        path = root / "inbox" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return Counter(books.content(data) for data in arrivals().values())
 
 
 @contextmanager
@@ -113,11 +85,6 @@ def recover_fully(root: Path) -> None:
             take_everything(files, pipeline)
 
 
-def expected_places(root: Path) -> list[str]:
-    """What the arrivals must become, whatever happened on the way: kind of folder and content."""
-    return sorted(f"{path.split('/')[0]} {sha256}" for path, sha256 in books.files_in(root, *books.RESTING).items())
-
-
 def fates() -> Iterator[tuple[int, When]]:
     return ((n, when) for n in itertools.count(1) for when in ("before", "after"))
 
@@ -161,7 +128,7 @@ def test_no_death_loses_or_doubles_a_photo(tmp_path: Path, monkeypatch: pytest.M
         survived = live(root, fate, monkeypatch, _life)
         if not survived:
             deaths += 1
-            books.check(root, _with_open_copies(root, dropped), settled=False)
+            books.check(root, with_open_copies(root, dropped), settled=False)
         recover_fully(root)
         books.check(root, dropped)
         assert expected_places(root) == wanted, f"died {fate.died_at}"
@@ -205,19 +172,6 @@ def test_recovering_twice_changes_nothing(root: Path, monkeypatch: pytest.Monkey
 def rows_of(root: Path) -> list[dict[str, Any]]:
     with Store.read_only(root / "birdwatchd.db") as store:
         return store.connection.rows("SELECT * FROM photos ORDER BY id")
-
-
-def _with_open_copies(root: Path, dropped: Counter[str]) -> Counter[str]:
-    """While a copy between file systems is open, a content may be there twice, and a `.part` may be incomplete."""
-    extra = Counter(
-        sha256 for path, sha256 in books.files_in(root, ".birdwatchd/work").items() if path.endswith(".part")
-    )
-    inbox = Counter(books.files_in(root, "inbox").values())
-    work = Counter(
-        sha256 for path, sha256 in books.files_in(root, ".birdwatchd/work").items() if not path.endswith(".part")
-    )
-    both = Counter({sha256: max(0, inbox[sha256] + work[sha256] - dropped[sha256]) for sha256 in work})
-    return dropped + extra + both
 
 
 # -- the human's word

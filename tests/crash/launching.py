@@ -1,0 +1,243 @@
+"""birdwatchd with a stub eye and a fault in it: `FAULT="die-after place 1" python -m tests.crash.launching COMMAND …`.
+
+The product has no hook for this: the named function is wrapped in the child process, wherever the program has bound it. All names
+that the crash tests lean on are in `GRIPS`; when a room is rebuilt, this table is what has to follow.
+
+    die-before GRIP N      SIGKILL as the grip is called for the n-th time
+    die-after GRIP N       SIGKILL when its n-th call has done its work
+    sleep-before GRIP N    the n-th call never begins and never returns
+    poison HOW             the decoder meets `POISON` in a photo and takes the process along: exit, segfault or sleep
+    move-before-decision   wrong order: photos are moved before the log says where to
+    receipt-before-move    wrong order: the log says that photos are where they will be
+    unlink-before-copy     wrong order: an original on another disk goes before its copy is there
+    normal-sync            the log is not synced with each commit
+    no-sync                nothing is synced: neither folders nor files nor the log
+
+Several faults are separated by semicolons.
+"""
+
+import ctypes
+import functools
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from birdwatchd import service
+from birdwatchd.cli import main
+from birdwatchd.edges.files import Files, disk
+from birdwatchd.edges.store import Decided, Journeys
+from birdwatchd.edges.store.connection import Connection
+from tests.pictures import with_segment
+from tests.service.stubbed import stub_loader
+
+GRIPS = {
+    "record_claims": "birdwatchd.edges.store.journeys:Journeys.record_claims",
+    "record_decisions": "birdwatchd.edges.store.journeys:Journeys.record_decisions",
+    "record_receipts": "birdwatchd.edges.store.journeys:Journeys.record_receipts",
+    "claim": "birdwatchd.edges.files:Files.claim",
+    "place": "birdwatchd.edges.files:Files.place",
+    "sync": "birdwatchd.edges.files:Files.sync",
+    "write_sidecar": "birdwatchd.edges.files:Files.write_sidecar",
+    "rename": "birdwatchd.edges.files.disk:rename_noreplace",
+    "fsync": "birdwatchd.edges.files.disk:fsync",
+    "copy": "birdwatchd.edges.files.disk:copy_durably",
+    "decode": "birdwatchd.edges.images:decode",
+}
+
+LAUNCH = [sys.executable, "-m", "tests.crash.launching"]
+POISON = b"this photo is poison"
+
+Function = Callable[..., Any]
+
+
+def fault(*what: str) -> dict[str, str]:
+    """The environment that puts faults into the next process."""
+    return {"FAULT": "; ".join(what)}
+
+
+def poisoned(photo: bytes) -> bytes:
+    """The same picture, with poison in a comment."""
+    return with_segment(photo, 0xFE, POISON)
+
+
+def wrap(grip: str, around: Callable[[Function], Function]) -> None:
+    """Put something around a function, in every module that has it under any name."""
+    home, _, name = GRIPS[grip].partition(":")
+    owner: Any = importlib.import_module(home)
+    *folders, last = name.split(".")
+    for folder in folders:
+        owner = getattr(owner, folder)
+    original = getattr(owner, last)
+    wrapped = functools.wraps(original)(around(original))
+    setattr(owner, last, wrapped)
+    for module in [module for key, module in sys.modules.items() if key.startswith("birdwatchd")]:
+        for bound in [bound for bound, value in vars(module).items() if value is original]:
+            setattr(module, bound, wrapped)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _sleep() -> None:
+    while True:
+        time.sleep(3600)
+
+
+def _at_nth(number: int, *, before: Function | None = None, after: Function | None = None) -> Callable[..., Function]:
+    calls = 0
+
+    def around(original: Function) -> Function:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            mine = calls == number
+            if mine and before is not None:
+                before()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                if mine and after is not None:
+                    after()
+
+        return wrapped
+
+    return around
+
+
+def _poison(how: str) -> None:
+    ends = {"exit": lambda: os._exit(3), "segfault": lambda: ctypes.string_at(0), "sleep": _sleep}
+
+    def around(original: Function) -> Function:
+        def decode(data: bytes, *args: Any, **kwargs: Any) -> Any:
+            if POISON in data:
+                ends[how]()
+            return original(data, *args, **kwargs)
+
+        return decode
+
+    wrap("decode", around)
+
+
+# -- wrong orders: what the harness must find
+
+
+def _before_decisions(first: Callable[[Files, Journeys, Sequence[Decided]], None]) -> None:
+    folders: list[Files] = []
+    original_check = Files.check
+
+    def check(self: Files, *args: Any, **kwargs: Any) -> None:
+        folders.append(self)
+        original_check(self, *args, **kwargs)
+
+    def around(original: Function) -> Function:
+        def record_decisions(self: Journeys, decided: Sequence[Decided], *args: Any, **kwargs: Any) -> None:
+            first(folders[-1], self, decided)
+            original(self, decided, *args, **kwargs)
+
+        return record_decisions
+
+    Files.check = check  # type: ignore[method-assign,assignment]
+    wrap("record_decisions", around)
+
+
+def _move_before_decision() -> None:
+    def first(files: Files, _: Journeys, decided: Sequence[Decided]) -> None:
+        for one in decided:
+            files.place(one.move.source, one.move.target)
+
+    _before_decisions(first)
+
+
+def _receipt_before_move() -> None:
+    def around(original: Function) -> Function:
+        def record_decisions(self: Journeys, decided: Sequence[Decided], *args: Any, **kwargs: Any) -> None:
+            original(self, decided, *args, **kwargs)
+            self.record_receipts([one.move for one in decided])
+
+        return record_decisions
+
+    wrap("record_decisions", around)
+    wrap("record_receipts", _twice_is_fine)
+
+
+def _twice_is_fine(original: Function) -> Function:
+    def record_receipts(self: Journeys, moves: Sequence[Any]) -> None:
+        under_way = {journey.photo_id for journey in self.under_way()}
+        original(self, [move for move in moves if move.photo_id in under_way])
+
+    return record_receipts
+
+
+def _unlink_before_copy() -> None:
+    def around(original: Function) -> Function:
+        def copy_durably(source: Path, target: Path, *args: Any, **kwargs: Any) -> Any:
+            data, stamp = source.read_bytes(), disk.stamp_of(source.stat())
+            source.unlink()
+            target.write_bytes(data)
+            source.touch()
+            return stamp
+
+        return copy_durably
+
+    wrap("copy", around)
+
+
+# -- disks that promise and do not keep
+
+
+def _sync_as(word: str) -> None:
+    original = Connection.open.__func__  # type: ignore[attr-defined]
+
+    def opened(cls: type[Connection], *args: Any, **kwargs: Any) -> Connection:
+        connection: Connection = original(cls, *args, **kwargs)
+        connection.execute(f"PRAGMA synchronous = {word}")
+        return connection
+
+    Connection.open = classmethod(opened)  # type: ignore[method-assign,assignment]
+
+
+def _not_at_all(fd: object) -> None:
+    """What stands in for fsync."""
+
+
+def _no_sync() -> None:
+    os.fsync = _not_at_all
+    _sync_as("OFF")
+
+
+def put_in(one: str) -> None:
+    """Put one fault into this process."""
+    match one.split():
+        case ["die-before", grip, number]:
+            wrap(grip, _at_nth(int(number), before=_die))
+        case ["die-after", grip, number]:
+            wrap(grip, _at_nth(int(number), after=_die))
+        case ["sleep-before", grip, number]:
+            wrap(grip, _at_nth(int(number), before=_sleep))
+        case ["poison", how]:
+            _poison(how)
+        case ["move-before-decision"]:
+            _move_before_decision()
+        case ["receipt-before-move"]:
+            _receipt_before_move()
+        case ["unlink-before-copy"]:
+            _unlink_before_copy()
+        case ["normal-sync"]:
+            _sync_as("NORMAL")
+        case ["no-sync"]:
+            _no_sync()
+        case _:
+            raise SystemExit(f"no such fault: {one}")
+
+
+if __name__ == "__main__":
+    service.spotter_loader = stub_loader
+    for asked in filter(None, map(str.strip, os.environ.get("FAULT", "").split(";"))):
+        put_in(asked)
+    main()
