@@ -152,12 +152,17 @@ def live(
         command: for a fresh Python.
     """
     out, err = root.with_suffix(".out"), root.with_suffix(".err")
-    words, environment = [*words, "--root", str(root)], AT_ONCE | (environment or {})
+    words = [*words, "--root", str(root)]
     if nursery is not None:
-        code = nursery.live(words, environment, out=out, err=err, strace=strace)
+        code = nursery.live(words, AT_ONCE | (environment or {}), out=out, err=err, strace=strace)
     else:
-        code = _live_freshly([*strace, *command, *words], environment, out, err)
+        code = _live_freshly([*strace, *command, *words], environment or {}, out, err)
     return Lived(code, out.read_text(), err.read_text())
+
+
+def at_once(environment: dict[str, str] | None = None) -> dict[str, str]:
+    """A whole environment for a fresh Python."""
+    return os.environ | AT_ONCE | (environment or {})
 
 
 def _live_freshly(command: Sequence[str], environment: dict[str, str], out: Path, err: Path) -> int:
@@ -165,7 +170,7 @@ def _live_freshly(command: Sequence[str], environment: dict[str, str], out: Path
         out.open("w") as out_file,
         err.open("w") as err_file,
         subprocess.Popen(
-            command, stdout=out_file, stderr=err_file, env=os.environ | environment, start_new_session=True
+            command, stdout=out_file, stderr=err_file, env=at_once(environment), start_new_session=True
         ) as process,
     ):
         try:
