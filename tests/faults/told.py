@@ -1,0 +1,54 @@
+"""What a running daemon has done, and what it says of itself: in the log, to the service manager, and through `doctor`."""
+
+from pathlib import Path
+from typing import Any
+
+from birdwatchd.core.photo import State
+from birdwatchd.edges.store import Row, Store
+from tests import books
+from tests.service.running import Daemon, birdwatchd, until
+
+
+def states(root: Path) -> dict[str, int]:
+    """How many photos are in each state."""
+    with Store.read_only(root / "birdwatchd.db") as store:
+        return store.questions.states()
+
+
+def at_rest(root: Path) -> int:
+    """How many journeys have ended."""
+    found = states(root)
+    return sum(found.values()) - found.get(State.CLAIMED, 0) - found.get(State.DECIDED, 0)
+
+
+def rows(root: Path, what: str = "*") -> list[Row]:
+    """The photos in the log."""
+    with Store.read_only(root / "birdwatchd.db") as store:
+        return store.connection.rows(f"SELECT {what} FROM photos ORDER BY id")  # noqa: S608  # our own words
+
+
+def status(root: Path) -> dict[str, Any]:
+    """The row that the daemon writes each sweep."""
+    with Store.read_only(root / "birdwatchd.db") as store:
+        return dict(store.requests.status() or {})
+
+
+def kept(root: Path) -> list[str]:
+    """Contents of all photos that have come to rest."""
+    return list(books.files_in(root, *books.RESTING).values())
+
+
+def everybody_says(root: Path, running: Daemon, words: str) -> None:
+    """Wait until the status row and the line for the service manager say so; then `doctor` must too."""
+    until(f"a status that says {words!r}", lambda: words in str(status(root).get("problems")))
+    until(f"a line for systemd that says {words!r}", lambda: any(words in one for one in running.notices()))
+    examined = birdwatchd("doctor", root=root)
+    assert words in examined.stdout, examined.stdout
+    assert examined.returncode == 1
+
+
+def nobody_complains(root: Path, running: Daemon) -> None:
+    """Wait until status row and the line for the service manager speak of no trouble any more."""
+    until("a status without problems", lambda: status(root).get("problems") == "[]")
+    running.notices()
+    until("a line for systemd without trouble", lambda: any("STATUS=watching" in one for one in running.notices()))
