@@ -10,7 +10,8 @@ from birdwatchd.edges.watch import Watch
 
 
 def _no_watch(watch: Watch) -> None:
-    watch.problem = "new files are found only by the sweep: no watch in this measurement"
+    watch._running = None
+    watch._hindrance = "new files are found only by the sweep: no watch in this measurement"
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def test_a_file_that_goes_away_between_look_and_claim_leaves_no_trace(
         garden.drop(name, seed=seed)
     garden.let_pass(70)
     assert garden.states() == {"review": 2}
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
     assert sorted(row["original_name"] for row in garden.store.connection.rows("SELECT * FROM photos")) == [
         "new name.jpg",
         "stays.jpg",
@@ -267,4 +267,4 @@ def test_empty_tiny_and_huge_files_are_waited_for_and_then_set_aside_without_bei
         "sparse photo.jpg": "too-large",
     }
     assert [row["sha256"] for row in rows if row["reason"] == "too-large"] == [None, None], "nobody read ten gigabytes"
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
