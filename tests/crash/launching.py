@@ -20,6 +20,7 @@ import ctypes
 import functools
 import importlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -50,6 +51,9 @@ GRIPS = {
 }
 
 LAUNCH = [sys.executable, "-m", "tests.crash.launching"]
+ASLEEP = "asleep for ever"
+"""What a process says before it never says anything again."""
+
 POISON = b"this photo is poison"
 
 Function = Callable[..., Any]
@@ -85,6 +89,8 @@ def _die() -> None:
 
 
 def _sleep() -> None:
+    sys.stderr.write(f"{ASLEEP}\n")
+    sys.stderr.flush()
     while True:
         time.sleep(3600)
 
@@ -236,8 +242,14 @@ def put_in(one: str) -> None:
             raise SystemExit(f"no such fault: {one}")
 
 
+def begin(faults: str) -> None:
+    """Put faults into this process, and no core dumps into the folder."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for one in filter(None, map(str.strip, faults.split(";"))):
+        put_in(one)
+
+
 if __name__ == "__main__":
     service.spotter_loader = stub_loader
-    for asked in filter(None, map(str.strip, os.environ.get("FAULT", "").split(";"))):
-        put_in(asked)
+    begin(os.environ.get("FAULT", ""))
     main()

@@ -89,7 +89,7 @@ def _be_parent() -> None:
     from birdwatchd import service
     from birdwatchd.cli import main
     from birdwatchd.edges import images  # noqa: F401  so that no child reads it
-    from tests.crash.launching import put_in
+    from tests.crash import launching
     from tests.service.stubbed import stub_loader
 
     Image.init()
@@ -106,8 +106,7 @@ def _be_parent() -> None:
                 os.read(ear, 1)
             if life["environment"].get("EYE") != "real":
                 service.spotter_loader = stub_loader
-            for fault in filter(None, map(str.strip, life["environment"].get("FAULT", "").split(";"))):
-                put_in(fault)
+            launching.begin(life["environment"].get("FAULT", ""))
             main()
             return
         _say(pid)
