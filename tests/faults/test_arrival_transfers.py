@@ -132,7 +132,7 @@ def rsync(*words: str | Path) -> list[str]:
 RSYNC_MODES = {
     "default": [],
     "in place": ["--inplace"],
-    "delayed": ["--partial-dir=.partial", "--delay-updates"],
+    "delayed": ["--partial-dir=.partial", "--delay-updates", "--bwlimit=300"],
     "other folder": ["--temp-dir={inbox}/.coming"],
     "append": ["--append"],
 }
