@@ -1,10 +1,23 @@
-"""The lamp: what the service manager is told (sd_notify(3)). Does nothing where there is none."""
+"""The lamp and its keeper: what the service manager is told (sd_notify(3)), and what it says of our unit.
 
+Does nothing, and says nothing, where there is no systemd.
+"""
+
+import json
 import os
+import re
 import socket
 import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 UNIT = "birdwatchd.service"
+ANSWER_WITHIN_S = 10.0
+
+START_S = 60.0
+"""How long one piece of work may take before the daemon is ready."""
 
 
 class Notifier:
@@ -16,6 +29,7 @@ class Notifier:
 
     def __init__(self, address: str | None = None) -> None:
         self._address = address
+        self._is_ready = False
 
     @classmethod
     def from_environment(cls) -> "Notifier":
@@ -24,11 +38,16 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Recovery is over, the eye is proved, the watch is set."""
+        self._is_ready = True
         self._send(f"READY=1\nSTATUS={status}")
 
     def working(self, status: str) -> None:
-        """A piece of work has been finished just now: feeds the watchdog and shows the status line."""
-        self._send(f"WATCHDOG=1\nSTATUS={status}")
+        """A piece of work has been finished just now: feeds the watchdog and shows the status line.
+
+        Before `ready` it also asks for more time: a start that gets on with its work is no start that hangs.
+        """
+        more = "" if self._is_ready else f"EXTEND_TIMEOUT_USEC={int(START_S * 1e6)}\n"
+        self._send(f"{more}WATCHDOG=1\nSTATUS={status}")
 
     def stopping(self) -> None:
         """The end has begun."""
@@ -49,12 +68,92 @@ class Notifier:
             return
 
 
-def unit_state() -> str | None:
-    """What systemd says of our unit: active, inactive, failed …; None where it is not installed or there is no systemd."""
-    ask = ["systemctl", "show", "--property=LoadState,ActiveState", UNIT]
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What systemd says of our unit.
+
+    Attributes:
+        state: active, activating, inactive, failed …
+        result: how it ended last: success, exit-code, signal, watchdog, oom-kill, start-limit-hit …
+        exit_code: of the last main process.
+        restarts: how often it was started again by itself.
+        is_stale: files of the unit have changed and were not read again.
+        drop_ins: absolute paths of the files that change it.
+        properties: all of them, as systemd writes them.
+    """
+
+    state: str
+    sub_state: str
+    result: str
+    exit_code: int
+    restarts: int
+    is_stale: bool
+    drop_ins: tuple[Path, ...]
+    properties: dict[str, str]
+
+
+def unit() -> Unit | None:
+    """Our unit; None where it is not installed or there is no systemd."""
+    said = _said(["systemctl", "show", "--all", UNIT])
+    told = dict(line.split("=", 1) for line in (said or "").splitlines() if "=" in line)
+    if told.get("LoadState") != "loaded":
+        return None
+    return Unit(
+        state=told.get("ActiveState", "unknown"),
+        sub_state=told.get("SubState", "unknown"),
+        result=told.get("Result", "success"),
+        exit_code=_number(told.get("ExecMainStatus")),
+        restarts=_number(told.get("NRestarts")),
+        is_stale=told.get("NeedDaemonReload") == "yes",
+        drop_ins=tuple(map(Path, told.get("DropInPaths", "").split())),
+        properties=told,
+    )
+
+
+def keys_set_in(drop_in: Path) -> list[str]:
+    """Which keys a drop-in sets, without their values; empty when it may not be read."""
     try:
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=10, check=False).stdout
+        text = drop_in.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # only its owner may
+        return []
+    return sorted({key[1] for key in re.finditer(r"^([A-Za-z]+)=", text, re.MULTILINE)})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the journal; `priority` as in syslog(3): 4 is a warning, lower is worse."""
+
+    at: str
+    priority: int
+    text: str
+
+
+def journal(*, most: int) -> list[Line] | None:
+    """The last warnings and errors of our unit, oldest first; None when there are none to be read, or not by this user."""
+    said = _said(["journalctl", f"--unit={UNIT}", "--priority=warning", f"--lines={most}", "--output=json", "--quiet",
+                  "--no-pager"])  # fmt: skip
+    return list(_lines(said.splitlines())) if said else None
+
+
+def _lines(said: Iterable[str]) -> Iterable[Line]:
+    for line in said:
+        entry = json.loads(line)
+        message = entry.get("MESSAGE")
+        if isinstance(message, list):  # how journalctl writes what is no text
+            message = bytes(message).decode("utf-8", "replace")
+        at = datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+        yield Line(at.isoformat(timespec="seconds"), _number(entry.get("PRIORITY")), str(message or ""))
+
+
+def _said(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=ANSWER_WITHIN_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    state = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    return state.get("ActiveState") if state.get("LoadState") == "loaded" else None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isdigit() else 0
