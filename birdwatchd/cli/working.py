@@ -1,10 +1,9 @@
-"""Commands that set up, watch and look: init, run, scan, classify, doctor."""
+"""Commands that set up, watch and look: init, run, scan, classify."""
 
 import contextlib
 import logging
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen
 from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell, tell_error
 from birdwatchd.core import shelving
 from birdwatchd.core.configuring import as_toml
-from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError, ConfigError, PhotoError, UsageError
+from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError, PhotoError, UsageError
 
 
 @app.command()
@@ -176,46 +175,3 @@ def classify(
             ],
         )
     return int(failed)
-
-
-@app.command()
-def doctor(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Look at everything and say what to do.
-
-    Ends with 1 if something is wrong.
-    """
-    from birdwatchd import doctor as examination
-    from birdwatchd.edges.files import Files
-    from birdwatchd.service import spotter_loader
-
-    try:
-        settings = chosen_settings(root, config)
-    except ConfigError as error:
-        findings = [examination.Finding("settings", error.message, error.hint)]
-    else:
-        findings = list(
-            examination.examine(
-                Files(settings.root),
-                load_spotter=spotter_loader(settings),
-                sweep_s=settings.inbox.sweep_s,
-                age_s=_age_s,
-            )
-        )
-    well = all(finding.ok for finding in findings)
-    if json:
-        as_json(
-            {
-                "ok": well,
-                "findings": [{"subject": f.subject, "ok": f.ok, "what": f.what, "advice": f.advice} for f in findings],
-            }
-        )
-    else:
-        for finding in findings:
-            say(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject}: {finding.what}")
-            if finding.advice:
-                say(f"       do this: {finding.advice}")
-    return int(not well)
-
-
-def _age_s(iso_utc: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(iso_utc)).total_seconds()

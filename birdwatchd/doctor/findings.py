@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from birdwatchd import __version__
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase
 from birdwatchd.core.photo import State
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
-from birdwatchd.edges.systemd import unit_state
+from birdwatchd.edges.systemd import Unit
 from birdwatchd.edges.vision import Spotter
+from birdwatchd.edges.walls import Wall
 from birdwatchd.mover import LOST
 
 LOW_DISK_BYTES = 1 << 30
@@ -37,18 +39,25 @@ class Finding:
 
 
 def examine(
-    files: Files, *, load_spotter: Callable[[], Spotter], sweep_s: float, age_s: Callable[[str], float]
+    files: Files,
+    *,
+    load_spotter: Callable[[], Spotter],
+    sweep_s: float,
+    age_s: Callable[[str], float],
+    unit: Unit | None,
 ) -> Iterator[Finding]:
-    """Look at folder, log, eye, daemon, disk and books, one finding each.
+    """Look at folder, log, eye, daemon, disk, books and service, one finding each.
 
     Args:
         sweep_s: the interval in which a healthy daemon writes its status.
         age_s: seconds since a moment given as ISO-8601 UTC.
+        unit: the service, where it is installed.
     """
     try:
         files.check(mend=False)
     except BirdwatchdError as error:
         yield _bad("bird folder", error)
+        yield of_unit(unit)
         return
     yield Finding("bird folder", f"{files.root} is one, on one file system, writable")
     yield _eye(load_spotter)
@@ -60,7 +69,7 @@ def examine(
     except BirdwatchdError as error:
         yield _bad("log", error)
     yield _disk(files)
-    yield _unit()
+    yield of_unit(unit)
 
 
 def _bad(subject: str, error: BirdwatchdError) -> Finding:
@@ -96,13 +105,45 @@ def _daemon(files: Files, status: Row | None, sweep_s: float, age_s: Callable[[s
         yield Finding(
             "daemon", f"it last said something at {status['updated_at']}", "restart it: `systemctl restart birdwatchd`"
         )
-    elif problems := json.loads(status["problems"]):
-        for problem in problems:
-            yield Finding("daemon", problem, "set right what it says; birdwatchd tries again by itself")
     else:
-        yield Finding("daemon", f"it is working; new photos are noticed by {status['watcher']}")
+        yield from _running_daemon(status)
     for one in json.loads(status["waiting_files"]) if status else []:
         yield Finding("inbox", f"{one['file']} waits: {one['why']}")
+
+
+BETTER_ADVICE = {
+    "Too many open files": "restart it: `sudo systemctl restart birdwatchd`; if it comes again, please report it",
+    "can't start new thread": "too much runs on this machine; birdwatchd works on, but slower. Restart it when that is over",
+}
+"""What the system says of itself, whatever birdwatchd was about to do."""
+
+
+def _running_daemon(status: Row) -> Iterator[Finding]:
+    problems = json.loads(status["problems"])
+    for problem in problems:
+        what, hint = _parted(problem)
+        better = next((advice for words, advice in BETTER_ADVICE.items() if words in what), hint)
+        yield Finding("daemon", what, better or "set right what it says; birdwatchd tries again by itself")
+    if status["watcher"] == "sweep" and not problems:
+        yield Finding("daemon", "new photos are found only by the sweep", "restart it: `systemctl restart birdwatchd`")
+    if status["version"] != __version__:
+        yield Finding(
+            "daemon",
+            f"it is birdwatchd {status['version']}, and {__version__} is installed",
+            "restart it: `sudo systemctl restart birdwatchd`, or stop it and start it again",
+        )
+    elif not problems:
+        yield Finding("daemon", f"it is working; new photos are noticed by {status['watcher']}")
+
+
+def _parted(problem: str) -> tuple[str, str]:
+    """A problem as the daemon tells it, "what (what to do)", in its two parts; the second is empty when it has none."""
+    depth = 0
+    for index in range(len(problem) - 1, -1, -1):
+        depth += (problem[index] == ")") - (problem[index] == "(")
+        if depth == 0:
+            return (problem[:index].rstrip(), problem[index + 1 : -1]) if problem.endswith(")") else (problem, "")
+    return problem, ""
 
 
 def _books(files: Files, store: Store) -> Iterator[Finding]:
@@ -160,10 +201,72 @@ def _disk(files: Files) -> Finding:
     return Finding("disk", words)
 
 
-def _unit() -> Finding:
-    state = unit_state()
-    if state is None:
+ENDS = {
+    "exit-code": "it ended with code {code}",
+    "signal": "it crashed",
+    "core-dump": "it crashed",
+    "watchdog": "it hung and was ended",
+    "oom-kill": "it was ended because memory ran out",
+    "timeout": "it took too long to start or to stop",
+    "start-limit-hit": "it failed many times in a row",
+    "resources": "the system had nothing left to start it with",
+}
+"""How a service ends that fails, in words."""
+
+CONFIG_EXIT = 2
+"""What birdwatchd ends with when a person must change something first."""
+
+
+def of_unit(unit: Unit | None) -> Finding:
+    """The service, as the service manager sees it."""
+    if unit is None:
         return Finding("service", "not installed; see the README, if birdwatchd shall start with the machine")
-    if state == "failed":
-        return Finding("service", "it failed", "`sudo journalctl -u birdwatchd` says why")
-    return Finding("service", f"installed, {state}")
+    ended = ENDS.get(unit.result, f"it ended: {unit.result}").format(code=unit.exit_code)
+    if unit.state == "failed" and unit.exit_code == CONFIG_EXIT:
+        return Finding(
+            "service",
+            "it does not start, and stays down, until something is set right",
+            "`systemctl status birdwatchd` says what; then `sudo systemctl start birdwatchd`",
+        )
+    if unit.state == "failed":
+        return Finding(
+            "service",
+            f"{ended}, and stays down",
+            "`sudo journalctl -u birdwatchd` says why; then"
+            " `sudo systemctl reset-failed birdwatchd; sudo systemctl start birdwatchd`",
+        )
+    if unit.sub_state == "auto-restart":
+        return Finding(
+            "service",
+            f"{ended}; it is started again and again, {unit.restarts} times so far",
+            "`sudo journalctl -u birdwatchd` says why",
+        )
+    if unit.is_stale:
+        return Finding(
+            "service",
+            "its files have changed since it was started",
+            "`sudo systemctl daemon-reload; sudo systemctl restart birdwatchd`",
+        )
+    changed = f", changed by {', '.join(path.name for path in unit.drop_ins)}" if unit.drop_ins else ""
+    again = f", started again by itself {unit.restarts} times" if unit.restarts else ""
+    return Finding("service", f"installed, {unit.state}{changed}{again}")
+
+
+def of_walls(walls: Iterable[Wall], *, daemon: bool) -> Iterator[Finding]:
+    """What a photo that took birdwatchd over could do, one finding for each wall.
+
+    Args:
+        daemon: whether the daemon tried it from inside, or only the command that asks.
+    """
+    advice = (
+        "start birdwatchd as the service (README); if it is one, `systemctl cat birdwatchd` shows what opens this wall"
+        if daemon
+        else "start the service and ask again: only it has walls"
+    )
+    for wall in walls:
+        if wall.holds:
+            yield Finding("wall", f"it cannot {wall.must_not} ({wall.what.removeprefix('refused: ')})")
+        elif wall.meant:
+            yield Finding("wall", f"it can {wall.must_not}, because it was given a graphics card")
+        else:
+            yield Finding("wall", wall.what, advice)
