@@ -233,7 +233,7 @@ def _quiet_pillow() -> None:
 
 # What decoding takes for each pixel: a PNG whole and once more in other colours, a WebP on two canvases besides. A baseline JPEG
 # goes by in stripes, a progressive one is kept whole in coefficients. All at the worst, measured.
-_BYTES_PER_PX = {Kind.JPEG: 0, Kind.PNG: 8, Kind.WEBP: 19}
+_BYTES_PER_PX = {Kind.JPEG: 0, Kind.PNG: 8, Kind.WEBP: 16}
 _BYTES_PER_PROGRESSIVE_PX = 6
 _LARGE_BYTES = 128_000_000
 _LARGE = threading.Lock()
@@ -281,17 +281,23 @@ def _rgb(image: Image.Image, factor: int) -> Image.Image:
     """Make a smaller RGB picture of one in any of Pillow's modes."""
     if image.mode == "F" or image.mode.startswith("I"):
         image = Image.fromarray(_grey(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "CMYK"):  # these two shrink as they are
-        image = image.convert("RGB")
+    if image.mode != "LA" and image.has_transparency_data:
+        image = _in_mode(image, "RGBA")
+    elif image.mode not in ("L", "LA", "CMYK"):  # these shrink as they are
+        image = _in_mode(image, "RGB")
     if factor > 1:
         image = image.reduce(factor)
-    if image.mode == "RGBA":
+    if image.mode in ("LA", "RGBA"):
+        image = _in_mode(image, "RGBA")
         ground = Image.new("RGBA", image.size, _GROUND)
         ground.alpha_composite(image)
         image = ground
-    return image.convert("RGB")
+    return image.convert("RGB")  # always a copy: the picture as parsed is closed soon
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert where there is something to convert: Pillow would copy all pixels even so."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _grey(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
