@@ -367,3 +367,23 @@ def test_a_plan_that_nobody_can_read_stops_the_start_with_words(tmp_path: Path) 
     (root / shelving.RESTORE_PLAN).unlink()
     start(root)
     assert dump_of(root, tmp_path / "scratch") == case.old
+
+
+def test_what_somebody_made_in_the_logs_place_meanwhile_is_kept_beside_it_with_its_own_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore died half-way, and a person looked with a program of their own, which made a log of nothing."""
+    case = make_case(tmp_path, "whole")
+    for n in itertools.count(1):
+        root = case.copy(tmp_path / f"{n}")
+        assert not lived(root, Fate(n, "after"), monkeypatch, restore)
+        if (root / shelving.RESTORE_PLAN).exists() and not (root / "birdwatchd.db-wal").exists():
+            break
+    strange = {"": b"a log of nothing", "-wal": b"and its latest rows"}
+    for part, content in strange.items():
+        assert not (root / f"birdwatchd.db{part}").exists()
+        (root / f"birdwatchd.db{part}").write_bytes(content)
+    start(root)
+    after_a_start(root, case, tmp_path / "scratch", "with a strange log", restored=True)
+    (aside,) = [path for path in (root / shelving.BACKUPS).iterdir() if path.is_dir()]
+    assert {part: (aside / f"2-birdwatchd.db{part}").read_bytes() for part in strange} == strange

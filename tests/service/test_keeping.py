@@ -22,6 +22,7 @@ from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.images import Limits
 from birdwatchd.edges.store import Store, connection
+from birdwatchd.edges.store.copies import sole_maker
 from birdwatchd.examining import Examiner
 from birdwatchd.keeping import make_backup
 from birdwatchd.pipeline import Pipeline
@@ -340,6 +341,8 @@ def test_the_daemon_makes_its_backup_by_itself_and_stops_at_once_in_the_middle(r
         until("one is begun", lambda: any((root / shelving.BACKUPS).glob(".birdwatchd-*.part")))
         assert running.stop() == 0
     assert not list((root / shelving.BACKUPS).glob("birdwatchd-*.db")), "it was not waited for"
+    with sole_maker(root / shelving.BACKUPS):
+        pass  # and nobody goes on with it
 
 
 def _wishes(root: Path, known: int) -> Iterator[int]:
