@@ -114,7 +114,7 @@ def live(root: Path) -> None:
             worker.do_chore(Chore(name))
             clock.now_s += max(worker.step(), 0.01)
         assert store.requests.get(wish).outcome == "done"
-        assert worker.problems == {}
+        assert worker.condition.problems == {}
         worker.note_stop()
 
 
@@ -164,7 +164,7 @@ def test_a_start_with_a_log_of_years_reads_next_to_nothing_of_it(tmp_path: Path)
         worker.resume()
         worker.sweep()
         worker.note_stop()
-        assert worker.problems == {}
+        assert worker.condition.problems == {}
     assert (root / "birdwatchd.db").stat().st_size > 20e6
     assert _bytes_read() - before < 1e6
 
