@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 SNIFF_BYTES = 64
 """The most that `sniff` looks at."""
 
@@ -437,24 +439,41 @@ def frame(data: bytes) -> Frame | None:
     return None
 
 
-def picture_data(data: bytes) -> tuple[int, int]:
-    """Where a JPEG's picture data begins, its later scans included, and ends; (0, 0) if there is none.
+@dataclass(frozen=True, slots=True)
+class PictureData:
+    """Where a JPEG's picture data lies, its later scans included; what is appended to the picture does not count.
 
-    What is appended to the picture does not count: in picture data no end marker can occur.
+    Attributes:
+        begin, end: 0 and 0 if there is no way through the header.
+        scans: how many times it goes over its picture: once if it is baseline, about ten times if it is progressive.
     """
-    segments = header(data)
-    if not segments:
-        return 0, 0
-    begin = segments[-1].end
-    end = data.find(bytes((0xFF, _EOI)), begin)
-    return begin, len(data) if end < 0 else end
+
+    begin: int
+    end: int
+    scans: int
 
 
-def scans(data: bytes) -> int:
-    """How many times a JPEG goes over its picture: once if it is baseline, about ten times if it is progressive.
+_AT_ONCE_BYTES = 1 << 20
+"""Looked through in one go: ten times as fast as a search for two bytes, with a few megabytes of memory whatever the file."""
+
+
+def picture_data(data: bytes) -> PictureData:
+    """Look through a JPEG's picture data for markers.
 
     Args:
         data: the whole file.
     """
-    begin, end = picture_data(data)
-    return 1 + data.count(bytes((0xFF, _SOS)), begin, end) if begin else 0
+    segments = header(data)
+    if not segments:
+        return PictureData(0, 0, 0)
+    begin, scans = segments[-1].end, 1
+    view = np.frombuffer(data, np.uint8)
+    for at in range(begin, len(data) - 1, _AT_ONCE_BYTES):
+        part = view[at : at + _AT_ONCE_BYTES + 1]
+        marks = np.flatnonzero(part[:-1] == 0xFF)
+        codes = part[marks + 1]
+        ends = np.flatnonzero(codes == _EOI)  # in picture data no end marker can occur
+        if len(ends):
+            return PictureData(begin, at + int(marks[ends[0]]), scans + int(np.count_nonzero(codes[: ends[0]] == _SOS)))
+        scans += int(np.count_nonzero(codes == _SOS))
+    return PictureData(begin, len(data), scans)

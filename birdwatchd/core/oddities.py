@@ -60,10 +60,10 @@ def _check_jpeg(data: bytes) -> None:
         raise Damaged("what the camera wrote is cut into many pieces; no camera does that")
     if sum(one.end - one.begin for one in segments if one.code < _TABLES_END) > MOST_TABLES_BYTES:
         raise Damaged("its header is full of tables; no camera does that")
-    begin, end = formats.picture_data(data)
-    if (scans := formats.scans(data)) > MOST_SCANS:
-        raise Damaged(f"it goes over its picture {scans:,} times; no camera does that")
-    if data.find(b"\xff" * MOST_FILLING_BYTES, begin, end) >= 0:
+    picture = formats.picture_data(data)
+    if picture.scans > MOST_SCANS:
+        raise Damaged(f"it goes over its picture {picture.scans:,} times; no camera does that")
+    if data.find(b"\xff" * MOST_FILLING_BYTES, picture.begin, picture.end) >= 0:
         raise Damaged("long stretches of it are only filled up; no camera does that")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from birdwatchd.core.errors import Damaged, PhotoError, Truncated
-from birdwatchd.core.formats import Frame, Kind, frame, header, picture_data, sniff
+from birdwatchd.core.formats import Frame, Kind, PictureData, frame, header, picture_data, sniff
 from birdwatchd.core.oddities import (
     MOST_EXIF_SEGMENTS,
     MOST_FILLING_BYTES,
@@ -152,8 +152,18 @@ def test_the_frame_of_a_jpeg_is_told_before_a_parser_runs() -> None:
 def test_the_header_ends_where_the_picture_data_begins() -> None:
     segments = header(PLAIN)
     assert [one.code for one in segments][:2] == [0xE0, 0xE1]
-    begin, end = picture_data(PLAIN + b"appended")
-    assert segments[-1].end == begin
-    assert PLAIN[end:] == b"\xff\xd9"
+    picture = picture_data(PLAIN + b"appended")
+    assert segments[-1].end == picture.begin
+    assert PLAIN[picture.end :] == b"\xff\xd9"
+    assert picture.scans == 1
     assert header(b"\xff\xd8" + bytes(100)) == []
-    assert picture_data(b"\xff\xd8" + bytes(100)) == (0, 0)
+    assert picture_data(b"\xff\xd8" + bytes(100)) == PictureData(0, 0, 0)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 2**20 - 2, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
+def test_scans_and_the_end_are_seen_wherever_they_lie(gap: int) -> None:
+    begin = picture_data(PLAIN).begin
+    data = PLAIN[:begin] + b"\xff\xda" + bytes(gap) + b"\xff\xda" + b"\xff\x00" + b"\xff\xd9" + b"\xff\xda"
+    found = picture_data(data)
+    assert (found.scans, found.end) == (3, len(data) - 4)
+    assert picture_data(data[:-4]).end == len(data) - 4, "no end, so all of it"

@@ -25,7 +25,7 @@ from birdwatchd.core.errors import (
     Truncated,
     Unsupported,
 )
-from birdwatchd.core.formats import Kind, scans
+from birdwatchd.core.formats import Kind, picture_data
 from birdwatchd.edges.images import Limits, Picture, _rgb, decode
 from tests.pictures import chunk, data_folder, exif, jpeg, pixels, png, saved, webp, with_segment
 
@@ -611,7 +611,7 @@ def test_real_photos_pass_and_their_halves_do_not() -> None:
 
 def test_a_jpeg_that_goes_over_its_picture_thousands_of_times_is_refused_at_once() -> None:
     whole = jpeg(progressive=True)
-    assert 2 < scans(whole) < 20
+    assert 2 < picture_data(whole).scans < 20
     last = whole.rindex(b"\xff\xda")
     many = whole[:last] + whole[last:-2] * 5000 + b"\xff\xd9"
     with pytest.raises(Damaged, match="no camera"):
@@ -619,4 +619,4 @@ def test_a_jpeg_that_goes_over_its_picture_thousands_of_times_is_refused_at_once
 
 
 def test_what_is_appended_to_a_photo_does_not_count_as_scans() -> None:
-    assert scans(jpeg() + b"\xff\xda" * 1000) == 1
+    assert picture_data(jpeg() + b"\xff\xda" * 1000).scans == 1
