@@ -221,6 +221,8 @@ class Folder:
             except OSError as error:
                 raise RootGone(f"{self.path(relative)} is gone") from error
             if relative == shelving.INBOX and now != seen and is_folder:
+                if seen is not None and seen[0] != now[0] == self.root.stat().st_dev:
+                    raise RootGone(f"the disk of {self.path(relative)} is not mounted any more")
                 self._inbox_inode = now  # made anew by its owner, or mounted late: a folder like any other
                 self.inbox_is_remote = self._inbox_is_remote_in(self._mount_table())
             elif now != seen:
