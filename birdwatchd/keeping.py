@@ -93,7 +93,7 @@ def make_backup(files: Files, *, keep: int, at: str, gently: bool = False) -> Ma
             part.unlink(missing_ok=True)
             raise
         disk.rename_noreplace(part, folder / name)
-        disk.fsync(folder)
+        disk.fsync(folder.resolve())  # a person may have put the backups on another disk
         made = next(one for one in backups_in(folder) if one.path.name == name)
         removed = [one.path for one in older[: max(0, len(older) + 1 - keep)]] if keep else []
         for path in removed:

@@ -146,7 +146,7 @@ def _set_aside(files: Files, plan: dict[str, Any]) -> None:
     for missing in (folder.parent, folder):
         if not missing.is_dir():
             missing.mkdir()
-            disk.fsync(missing.parent)
+            disk.fsync(missing.parent.resolve())
     kept = len(list(folder.glob(f"*{present.name}")))
     # Something may have been made in the log's place after an earlier try; it is kept, too, each with the parts that are its own.
     number = kept + 1 if present in there else max(kept, 1)

@@ -11,7 +11,7 @@ import typer
 from birdwatchd.cli.app import Chosen, ConfigOption, JsonOption, RootOption, app, chosen_settings
 from birdwatchd.cli.printing import as_json, moment, say, table, tell
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import AlreadyRunning
+from birdwatchd.core.errors import AlreadyRunning, Refused
 from birdwatchd.edges.clock import as_utc_text, now_utc
 
 GENTLY = 10
@@ -45,7 +45,8 @@ def backup(
     files = Files(folder)
     made = make_backup(files, keep=keep, at=now_utc(), gently=daily is not None)
     if json:
-        as_json(_as_row(made.backup, made.proof.photos))
+        one = made.backup
+        as_json(_as_row(one.path, one.made_at, one.size_bytes, made.proof.photos))
         return
     say(f"{made.backup.path}  ({made.proof.photos} photos, {made.backup.size_bytes / 1e6:.1f} MB)")
     if made.removed:
@@ -72,7 +73,7 @@ def restore(
     files = Files(chosen_settings(root, config).root)
     files.check()
     if backup is None:
-        _list_backups(files, json=json)
+        _list_backups(files.root, json=json)
         return
     try:
         lock = files.lock()
@@ -81,7 +82,7 @@ def restore(
             error.message, hint="stop it first, `sudo systemctl stop birdwatchd` or Ctrl-C; start it again afterwards"
         ) from error
     with lock:
-        done = put_in_place(files, _meant(files, backup), at=now_utc())
+        done = put_in_place(files, _meant(files.path(shelving.BACKUPS), backup), at=now_utc())
         with Store.open(files.path(shelving.DATABASE)) as store:  # an older one is brought up to date here
             unknown = unknown_to(store, kept_files(files))
     if json:
@@ -96,22 +97,32 @@ def restore(
     say("Start birdwatchd again: `sudo systemctl start birdwatchd`, or `birdwatchd run`.")
 
 
-def _meant(files: Any, backup: Path) -> Path:
-    """A path, or only the name of one of the listed backups."""
-    here = Path.cwd() / backup
-    listed = files.path(shelving.BACKUPS) / backup
-    return listed if not os.path.lexists(here) and listed.is_file() else here
+def _meant(folder: Path, backup: Path) -> Path:
+    """A path, or only the name of one of the listed backups.
+
+    Raises:
+        Refused: there is no such file.
+    """
+    for path in (Path.cwd() / backup, folder / backup):
+        if path.is_file():
+            return path
+    raise Refused(f"there is no backup {backup}", hint="`birdwatchd restore` lists them")
 
 
-def _list_backups(files: Any, *, json: bool) -> None:
+def _list_backups(root: Path, *, json: bool) -> None:
+    from birdwatchd.edges.files import Files
     from birdwatchd.edges.store.copies import backups_in, photos_in
     from birdwatchd.restoring import finish_restore
 
+    files = Files(root)
     if os.path.lexists(files.path(shelving.RESTORE_PLAN)):
         with files.lock():
             finish_restore(files)
         tell("A restore that was cut short is finished now.")
-    rows = [_as_row(one, photos_in(one.path)) for one in reversed(backups_in(files.path(shelving.BACKUPS)))]
+    rows = [
+        _as_row(one.path, one.made_at, one.size_bytes, photos_in(one.path))
+        for one in reversed(backups_in(files.path(shelving.BACKUPS)))
+    ]
     if json:
         as_json(rows)
         return
@@ -126,12 +137,11 @@ def _list_backups(files: Any, *, json: bool) -> None:
     say("Put one in the log's place with `birdwatchd restore BACKUP`, while birdwatchd is stopped.")
 
 
-def _as_row(one: Any, photos: int | None) -> dict[str, Any]:
-    made_at: datetime = one.made_at
+def _as_row(path: Path, made_at: datetime, size_bytes: int, photos: int | None) -> dict[str, Any]:
     return {
-        "name": one.path.name,
-        "path": str(one.path),
+        "name": path.name,
+        "path": str(path),
         "made_at": as_utc_text(made_at),
-        "bytes": one.size_bytes,
+        "bytes": size_bytes,
         "photos": photos,
     }

@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -212,7 +214,7 @@ def test_what_is_no_sound_backup_is_refused_and_the_log_stays(garden: Path, tmp_
         db.execute(f"PRAGMA user_version = {connection.SCHEMA_VERSION + 1}")
     told(birdwatchd("restore", backup, root=garden), 2, "newer birdwatchd")
     done = birdwatchd("restore", tmp_path / "nowhere.db", root=garden)
-    told(done, 1, "nowhere.db")
+    told(done, 1, "there is no backup", "nowhere.db")
     assert (garden / "birdwatchd.db").read_bytes() == before
     assert not list((garden / shelving.BACKUPS).glob("replaced-*"))
 
@@ -306,6 +308,7 @@ with files.lock():
         assert subprocess.run(command, capture_output=True, check=False).returncode == -9
         told(birdwatchd("log", root=garden), 2, "cut short", "birdwatchd restore")
         told(birdwatchd("label", "1", "robin", root=garden), 2, "cut short")
+        told(birdwatchd("backup", root=garden), 2, "cut short")
         assert birdwatchd("doctor", root=garden).stdout.count("cut short") == 1
         if finish == "run":
             with daemon(garden, command=STUBBED) as running:
@@ -320,6 +323,20 @@ with files.lock():
         with Store.read_only(garden / "birdwatchd.db") as store:
             assert store.questions.states() == {"review": 3}
         take_everything(garden)
+
+
+def test_backups_may_lie_on_another_disk(garden: Path) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == garden.stat().st_dev:
+        pytest.skip("no second file system at /dev/shm")
+    with tempfile.TemporaryDirectory(dir=other) as far:
+        shutil.move(garden / shelving.BACKUPS, far)
+        (garden / shelving.BACKUPS).symlink_to(Path(far) / "backups")
+        assert birdwatchd("backup", root=garden).returncode == 0
+        answer = json.loads(birdwatchd("restore", backups(garden)[1]["path"], "--json", root=garden).stdout)
+    assert answer["photos"] == 3
+    with Store.open(garden / answer["replaced"] / "birdwatchd.db") as store:
+        assert store.questions.states() == {"review": 5}
 
 
 # -- the daemon's own

@@ -84,7 +84,7 @@ class Connection:
             NewerDatabase: a newer birdwatchd wrote it; it is left as it is.
             DamagedDatabase: it cannot be read.
         """
-        _refuse_half_restored(path)
+        refuse_half_restored(path)
         with translated(path):
             if migrate:
                 _refuse_to_begin_anew(path)
@@ -113,7 +113,7 @@ class Connection:
         Raises:
             ConfigError: there is no log yet.
         """
-        _refuse_half_restored(path)
+        refuse_half_restored(path)
         opened = _identity(path)
         with translated(path):
             uri = f"{path.absolute().as_uri()}?mode=ro"
@@ -200,7 +200,8 @@ class Connection:
             return [error.message]
 
 
-def _refuse_half_restored(path: Path) -> None:
+def refuse_half_restored(path: Path) -> None:
+    """Raise ConfigError while a restore of this log is going on, or was cut short."""
     if os.path.lexists(path.parent / shelving.RESTORE_PLAN):
         raise ConfigError(
             f"{path} is just being restored, or that was cut short",

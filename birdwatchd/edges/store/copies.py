@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdwatchd.core.errors import DamagedDatabase, DiskTrouble, Refused, StoreBusy
-from birdwatchd.edges.store.connection import BUSY_TIMEOUT_S, Connection, refuse_newer, translated
+from birdwatchd.edges.store.connection import BUSY_TIMEOUT_S, Connection, refuse_half_restored, refuse_newer, translated
 
 PIECE_BYTES = 4 << 20
 """So much of a copy is written at a time, then the disk is left to others for as long as that took."""
@@ -99,9 +99,11 @@ def copy_log(source: Path, target: Path, *, gently: bool = False) -> None:
         gently: in pieces, with the disk left to others in between.
 
     Raises:
+        ConfigError: the log is just being restored.
         DamagedDatabase: the log cannot be read.
         DiskFull, DiskTrouble: the copy cannot be written.
     """
+    refuse_half_restored(source)
     target.touch(mode=0o666)  # by itself SQLite would make it unwritable for the group
     handle = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
     pace = _Pace(handle)
