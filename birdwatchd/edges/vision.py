@@ -179,7 +179,7 @@ class Spotter:
         return spottings
 
     def _spotting(self, embedding: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> Spotting:
-        if not (np.isfinite(embedding).all() and np.isfinite(probabilities).all()):
+        if not _is_answer(embedding, probabilities):
             return Spotting(self.id, math.nan, (), WHOLE_FRAME, embedding.copy())
         birds = probabilities[self._bird_classes]
         best = np.argsort(-birds, kind="stable")[:5].tolist()
@@ -190,6 +190,13 @@ class Spotter:
             box=WHOLE_FRAME,
             embedding=embedding.copy(),  # a view would keep the whole batch in memory
         )
+
+
+def _is_answer(embedding: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> bool:
+    """Whether a network said this. A device that breaks down says NaN, or one number everywhere, zero as a rule."""
+    if not (np.isfinite(embedding).all() and np.isfinite(probabilities).all()):
+        return False
+    return bool(np.ptp(embedding) > 0 and np.ptp(probabilities) > 0 and abs(float(probabilities.sum()) - 1) < 0.1)
 
 
 def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe) -> Session:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,6 +19,10 @@ from birdwatchd.core.formats import (
     canvas_px,
     describe,
     ending,
+    frame,
+    header,
+    picture_data,
+    scans,
     sniff,
 )
 from tests.pictures import exif, jpeg, pixels, png, saved, webp, with_segment
@@ -69,6 +73,7 @@ def test_a_whole_file_is_complete(ask: Callable[[bytes], Ending], file: bytes) -
     assert ask(file) is Ending.COMPLETE
 
 
+@pytest.mark.fault("B04")
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_cut_anywhere_is_incomplete(file: bytes) -> None:
     kind = sniff(file)
@@ -86,6 +91,7 @@ def test_with_a_short_head_a_cut_file_is_still_never_complete(file: bytes) -> No
         assert told(file[:at], head_bytes=SNIFF_BYTES) is not Ending.COMPLETE, at
 
 
+@pytest.mark.fault("B04")
 @pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "png"])
 @pytest.mark.parametrize("files", [SMALL, LARGE], ids=["small", "large"])
 def test_a_file_with_room_reserved_but_not_written_is_incomplete(files: dict[str, bytes], name: str) -> None:
@@ -97,6 +103,7 @@ def test_a_file_with_room_reserved_but_not_written_is_incomplete(files: dict[str
             assert told_of_all(reserved) is Ending.INCOMPLETE, at
 
 
+@pytest.mark.fault("B04")
 def test_a_webp_with_room_reserved_is_incomplete_from_four_kilobytes_on() -> None:
     file = LARGE["webp"]
     assert told(file[:-4096] + bytes(4096)) is Ending.INCOMPLETE
@@ -116,6 +123,7 @@ def test_something_appended_does_no_harm(file: bytes) -> None:
     assert told(file + b"PK\x03\x04 a zip, a note, a film" * 20) is Ending.COMPLETE
 
 
+@pytest.mark.fault("B04")
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("payloads", [1, 2], ids=["one segment", "as large as two segments"])
 def test_the_end_of_the_thumbnail_is_not_the_end_of_the_photo(progressive: bool, payloads: int) -> None:
@@ -150,6 +158,7 @@ def test_a_photo_continued_by_another_photo_is_not_complete() -> None:
     assert told_of_all(torn) is Ending.UNTOLD
 
 
+@pytest.mark.fault("B05", "B19")
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     "hostile",
@@ -166,18 +175,66 @@ def test_a_header_without_end_is_given_up_soon(hostile: bytes) -> None:
     assert told_of_all(hostile) is Ending.UNTOLD
 
 
-@given(head=st.binary(max_size=80), tail=st.binary(max_size=80), kind=st.sampled_from(Kind), more=st.integers(0, 200))
-def test_any_bytes_have_some_ending(head: bytes, tail: bytes, kind: Kind, more: int) -> None:
-    assert ending(kind, head, tail, len(tail) + more) in Ending
-    assert sniff(head) in Kind
+# Bytes that mean something to one of the parsers, as often as any others.
+TELLING = [
+    b"\xff\xd8\xff",
+    b"\xff\xc0\0\x11\x08",
+    b"\xff\xda\0\x08",
+    b"\xff\xd9",
+    b"\xff\xe1\0\x08Exif",
+    b"\xff\xc4\0\x13",
+]
+TELLING += [
+    png()[:8],
+    png()[:33],
+    b"\0\0\0\0IEND\xaeB\x60\x82",
+    b"RIFF",
+    b"WEBPVP8X",
+    b"VP8 ",
+    b"VP8L/",
+    b"GIF89a",
+    b"\0;",
+]
+TELLING += [b"\0\0\0\x14ftypheic", b"\0\0\0\x01mdat", b"II*\0\x08\0\0\0", bytes(20), b"\xff" * 20]
+hostile = st.lists(st.one_of(st.binary(max_size=30), st.sampled_from(TELLING)), max_size=20).map(b"".join)
+any_bytes = given(file=hostile, tail=hostile, kind=st.sampled_from(Kind), more=st.integers(0, 200))
 
 
+def ask_everything(file: bytes, tail: bytes, kind: Kind, more: int) -> None:
+    for one in (kind, sniff(file)):
+        assert ending(one, file, tail, len(tail) + more) in Ending
+        assert ending(one, file, file, len(file)) in Ending
+        size_px = canvas_px(one, file[:SNIFF_BYTES])
+        assert size_px is None or min(size_px) >= 0
+    assert 0 <= picture_data(file)[1] <= len(file)
+    assert scans(file) <= file.count(b"\xff\xda") + 1
+    assert all(one.begin < one.end for one in header(file))
+    assert frame(file) is None or header(file)
+
+
+@pytest.mark.fault("B19")
+@settings(max_examples=400, deadline=2000)
+@any_bytes
+def test_any_bytes_have_some_ending(file: bytes, tail: bytes, kind: Kind, more: int) -> None:
+    ask_everything(file, tail, kind, more)
+
+
+@pytest.mark.fault("B19")
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@settings(max_examples=50_000, deadline=2000)
+@any_bytes
+def test_any_of_very_many_bytes_have_some_ending(file: bytes, tail: bytes, kind: Kind, more: int) -> None:
+    ask_everything(file, tail, kind, more)
+
+
+@pytest.mark.fault("B19")
 @given(at=st.integers(0, 2000), byte=st.integers(0, 255), name=st.sampled_from(sorted(SMALL)))
 def test_a_flipped_byte_breaks_no_rule(at: int, byte: int, name: str) -> None:
     file = bytearray(SMALL[name])
     file[at % len(file)] = byte
     assert told_of_all(bytes(file)) in Ending
-    canvas_px(sniff(bytes(file)), bytes(file[:SNIFF_BYTES]))
+    ask_everything(bytes(file), bytes(file), Kind.JPEG, 0)
 
 
 def box(name: bytes, payload: bytes) -> bytes:
@@ -244,6 +301,7 @@ BEGINNINGS = [
 ]
 
 
+@pytest.mark.fault("B08", "B14")
 @pytest.mark.parametrize(("head", "kind"), BEGINNINGS)
 def test_a_kind_is_told_by_its_first_bytes(head: bytes, kind: Kind) -> None:
     assert sniff(head) is kind
@@ -255,6 +313,7 @@ def test_what_pillow_writes_is_recognised(name: str) -> None:
     assert sniff(file) is sniff(file[:SNIFF_BYTES]) is Kind(name.lower())
 
 
+@pytest.mark.fault("B06")
 @pytest.mark.parametrize("file", [png(width=311, height=17), webp(width=311, height=17)], ids=["png", "webp"])
 def test_the_size_is_known_before_any_parser_runs(file: bytes) -> None:
     assert canvas_px(sniff(file), file[:SNIFF_BYTES]) == (311, 17)

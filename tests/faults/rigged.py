@@ -1,8 +1,8 @@
 """birdwatchd with instruments, for the tests of bad pictures: `python -m tests.faults.rigged COMMAND …`.
 
 RIGGED_STOPWATCH  a file that gets a line for each photo that was decoded: its SHA-256 and the seconds that took.
-RIGGED_EYE        "stub" (default) needs no network. "real" is the real one; "nan", "inf", "constant", "zeros" are the real one after
-                  it went mad: it opened well, and its answers are what the word says.
+RIGGED_EYE        "stub" (default) needs no network. "real" is the real one; "nan", "inf", "constant", "zeros", "wild" are the real
+                  one after it went mad: it opened well, and its answers are what the word says.
 RIGGED_POISON     a photo that holds these bytes ends the process at once, as a parser that is overrun may.
 """
 
@@ -24,19 +24,24 @@ from birdwatchd.edges import images
 from birdwatchd.edges.vision import Spotter
 from tests.fakes import StubSpotter
 
-MAD = {"nan": np.nan, "inf": np.inf, "constant": 0.001, "zeros": 0.0}
+MAD: dict[str, Callable[[tuple[int, int]], npt.NDArray[np.float32]]] = {
+    "nan": lambda shape: np.full(shape, np.nan, np.float32),
+    "inf": lambda shape: np.full(shape, np.inf, np.float32),
+    "constant": lambda shape: np.full(shape, 0.001, np.float32),
+    "zeros": lambda shape: np.zeros(shape, np.float32),
+    "wild": lambda shape: np.random.default_rng(1).normal(0, 1e6, shape).astype(np.float32),
+}
 
 
 class MadSession:
-    """A network whose every answer is one number, again and again."""
+    """A network whose answers mean nothing."""
 
-    def __init__(self, number: float) -> None:
-        self.number = number
+    def __init__(self, eye: str) -> None:
+        self.answer = MAD[eye]
 
     def run(self, _outputs: list[str], feeds: dict[str, npt.NDArray[np.float32]], /) -> list[npt.NDArray[np.float32]]:
         """As onnxruntime's."""
-        count = len(feeds["pixels"])
-        return [np.full((count, width), self.number, np.float32) for width in (1280, 1000)]
+        return [self.answer((len(feeds["pixels"]), width)) for width in (1280, 1000)]
 
 
 def rigged_loader(settings: Settings) -> Callable[[], Any]:
@@ -48,7 +53,7 @@ def rigged_loader(settings: Settings) -> Callable[[], Any]:
     def load() -> Spotter:
         spotter = Spotter.load(settings.root / ".birdwatchd" / "models", providers=("cpu",), threads=1)
         if eye != "real":
-            spotter._session = MadSession(MAD[eye])  # type: ignore[assignment]
+            spotter._session = MadSession(eye)  # type: ignore[assignment]
         return spotter
 
     return load

@@ -11,7 +11,7 @@ from PIL import Image
 
 from birdwatchd.core.formats import Kind
 from birdwatchd.edges.images import _in_turn, decode
-from tests.faults.feeding import feed, fresh_root, hold_the_law
+from tests.faults.feeding import feed, fresh_root, hold_the_law, tell
 from tests.faults.measuring import LIMITS, costs
 from tests.pictures import chunk, jpeg, png, saved, webp, with_chunks
 
@@ -134,6 +134,7 @@ def written(folder: Path, files: Sequence[tuple[str, bytes]]) -> list[Path]:
 def test_a_bomb_is_refused_within_a_second_and_a_hundred_megabytes(tmp_path: Path) -> None:
     files = [(name, make()) for name, (make, _) in BOMBS.items()]
     for (name, _), cost in zip(files, costs(written(tmp_path, files)), strict=True):
+        tell(f"{name}: {cost}")
         assert cost.verdict == BOMBS[name][1], f"{name}: {cost}"
         assert cost.seconds <= MOST_S, f"{name}: {cost}"
         assert cost.more_mb <= MOST_MB, f"{name}: {cost}"
@@ -143,6 +144,7 @@ def test_a_bomb_is_refused_within_a_second_and_a_hundred_megabytes(tmp_path: Pat
 def test_what_is_large_only_beside_the_picture_costs_little(tmp_path: Path) -> None:
     files = [(name, make()) for name, make in HARMLESS.items()]
     for (name, _), cost in zip(files, costs(written(tmp_path, files)), strict=True):
+        tell(f"{name}: {cost}")
         assert cost.verdict == "kept", f"{name}: {cost}"
         assert cost.seconds <= MOST_S, f"{name}: {cost}"
         assert cost.more_mb <= MOST_MB, f"{name}: {cost}"
@@ -186,6 +188,7 @@ LARGEST: dict[str, tuple[Callable[[], bytes], float]] = {
 def test_the_largest_picture_allowed_stays_within_bounds(name: str, tmp_path: Path) -> None:
     make, most_mb = LARGEST[name]
     (cost,) = costs(written(tmp_path, [(name, make())]))
+    tell(str(cost))
     assert cost.verdict == "kept"
     assert cost.more_mb <= most_mb, cost
     assert cost.seconds <= 20, cost

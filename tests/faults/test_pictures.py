@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from birdwatchd.core.errors import Damaged, Truncated
 from tests.faults import corpora
-from tests.faults.feeding import Fed, feed, fresh_root, hold_the_law, inbox_name, numbered, what_is_wrong
+from tests.faults.feeding import Fed, feed, fresh_root, hold_the_law, inbox_name, numbered, tell, what_is_wrong
 from tests.faults.mutants import DAMAGES, good, mutant, mutants
 
 FOR_CI = 1000
@@ -56,14 +55,11 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Collections:
 @pytest.mark.fault("B02")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", corpora.NAMES)
-def test_what_broke_other_parsers_does_no_harm(
-    collections: Collections, name: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_what_broke_other_parsers_does_no_harm(collections: Collections, name: str) -> None:
     ends = hold_the_law(collections.fed, collections.of(name))
     assert ends["review"] + ends["empty"] >= 80, "the whole ones among them are kept"
     assert len(ends) > 3, "there is something of many sorts"
-    record_property("ends", dict(ends))
-    record_property("slowest", collections.fed.slowest)
+    tell(f"{name}: {dict(ends)}; slowest of all: {collections.fed.slowest}")
 
 
 @pytest.mark.fault("B02")
@@ -118,7 +114,9 @@ def test_a_large_public_collection_does_no_harm(tmp_path: Path) -> None:
 
 def hold_for_mutants(tmp_path: Path, count: int, seed: int) -> Counter[str]:
     fed = feed(fresh_root(tmp_path / "birds"), mutants(count, seed=seed), patience_s=3600)
-    return hold_the_law(fed)
+    ends = hold_the_law(fed)
+    tell(f"{dict(ends)}; slowest: {fed.slowest}")
+    return ends
 
 
 @pytest.mark.fault("B03")
