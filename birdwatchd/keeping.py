@@ -89,7 +89,7 @@ def make_backup(files: Files, *, keep: int, at: str, gently: bool = False) -> Ma
             copy_log(source, part, gently=gently)
             proof = prove(part, thoroughly=False)
             give_rights(part, source.stat())
-        except BaseException:
+        except (Exception, KeyboardInterrupt):
             part.unlink(missing_ok=True)
             raise
         disk.rename_noreplace(part, folder / name)
@@ -167,6 +167,8 @@ class Keeper:
         self.look()
         if self._errand is None and self._is_due():
             self._send()
+        elif self._errand is None:
+            self._trouble = None  # there is a young one, whoever made it; or none is wanted
         if self._trouble is not None:
             raise self._trouble
 
@@ -187,7 +189,6 @@ class Keeper:
 
     def _is_due(self) -> bool:
         if self._retention.backups == 0:
-            self._trouble = None
             return False
         if self._made_at is not None and self._clock() - self._made_at < HOURS_APART * 3600:
             return False

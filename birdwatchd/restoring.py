@@ -85,9 +85,10 @@ def restore(files: Files, source: Path, *, at: str) -> Restored:
             with disk.translated("cannot put the backup in its place"):
                 disk.write_whole(files.path(shelving.RESTORE_PLAN), json.dumps(plan).encode() + b"\n")
                 _carry_out(files, plan)
-    finally:
+    except (Exception, KeyboardInterrupt):
         if not os.path.lexists(files.path(shelving.RESTORE_PLAN)):
             _clear_litter(files)
+        raise
     aside = str(plan["replaced"])
     return Restored(proof.photos, aside if files.path(aside).is_dir() else None)
 

@@ -294,7 +294,8 @@ class Worker:
                 case "checkpoint":
                     self._store.connection.checkpoint()
                 case "expire-quarantine":
-                    self.keeper.expire_quarantine()
+                    with self._survived("quarantine"):
+                        self.keeper.expire_quarantine()
                 case "backup":
                     with self._survived("backup"):
                         self.keeper.back_up()

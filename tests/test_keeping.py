@@ -15,6 +15,7 @@ from birdwatchd import keeping
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import ConfigError, DamagedDatabase, DiskFull, DiskTrouble, TransientError
 from birdwatchd.core.settings import Retention
+from birdwatchd.edges.clock import since_boot
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store, copies
 from birdwatchd.keeping import Keeper, make_backup
@@ -248,6 +249,16 @@ def test_a_backup_that_fails_is_told_until_one_is_made(garden: Garden, monkeypat
     assert garden.backups() == [1]
 
 
+def test_a_backup_that_a_person_makes_ends_the_trouble(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "RESERVE_BYTES", 1 << 60)
+        with pytest.raises(DiskFull, match="no room"):
+            garden.keeper.back_up()
+    make_backup(garden.files, keep=3, at=garden.now())
+    garden.keeper.back_up()
+    assert garden.backups() == [1]
+
+
 @pytest.mark.fault("S04")
 def test_what_the_errand_said_is_passed_on(root: Path) -> None:
     garden = Garden(root)
@@ -439,6 +450,13 @@ def test_a_death_between_file_and_row_is_made_good_by_the_next_chore(
     garden.keeper.expire_quarantine()
     assert garden.store.questions.states() == {"missing": 1}
     garden.close()
+
+
+def test_the_kernels_clock_names_its_start_and_goes_on() -> None:
+    boot, begun_s = since_boot()
+    again, later_s = since_boot()
+    assert (boot, len(boot)) == (again, 36)
+    assert 0 < begun_s <= later_s
 
 
 def test_wishes_of_long_ago_are_let_go(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,7 +204,9 @@ class RootUnsuitable(ConfigError):
 class NewerDatabase(ConfigError):
     """The log was written by a newer birdwatchd."""
 
-    default_hint = "install the newer birdwatchd again, or restore a backup made before the update"
+    default_hint = (
+        "install the newer birdwatchd again, or put back a backup made before the update: `birdwatchd restore`"
+    )
 
 
 class DamagedDatabase(ConfigError):

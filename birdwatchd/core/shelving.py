@@ -91,14 +91,13 @@ def file_name(original_name: str, *, sha256: str | None, photo_id: int, number: 
     return _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
 
 
-_DIGITS = re.compile(rf"-([0-9a-f]{{{HASH_DIGITS}}})(?:-\d+)?(?:\.[^.]*)?")
+_DIGITS = re.compile(rf".*-([0-9a-f]{{{HASH_DIGITS}}})(?:-\d+)?(?:\.[^.]*)?", re.DOTALL)
 
 
 def digits_in(path: str) -> str | None:
     """The digits of its content in the name of a kept photo; None if it has none."""
-    name = path.rpartition("/")[2]
-    found = [match[1] for match in _DIGITS.finditer(name) if match.end() == len(name)]
-    return found[-1] if found else None
+    found = _DIGITS.fullmatch(path.rpartition("/")[2])
+    return found[1] if found else None
 
 
 def folder_of(state: State, *, label: str | None = None, reason: str | None = None) -> str:

@@ -15,6 +15,7 @@ from birdwatchd.core.shelving import (
     MARKER,
     MAX_NAME_BYTES,
     PRIVATE,
+    digits_in,
     file_name,
     folder_of,
     printable,
@@ -106,6 +107,18 @@ def test_different_contents_of_one_name_get_different_names(original: str) -> No
 )
 def test_stem_and_suffix_are_kept(original: str, kept: str) -> None:
     assert file_name(original, sha256=SHA256, photo_id=7) == kept
+
+
+@given(ANYTHING, SHAS, NUMBERS)
+@example("twice-0123456789abcdef-fedcba9876543210.jpg", "0" * 64, 2)
+def test_the_digits_are_found_again_in_the_name(original: str, sha256: str, number: int) -> None:
+    name = file_name(original, sha256=sha256, photo_id=7, number=number)
+    assert digits_in(f"library/robin/{name}") == sha256[:HASH_DIGITS]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a-0123456789abcde.jpg", "0123456789abcdef.jpg", "x-0123456789abcdef-b.jpg"])
+def test_a_name_without_digits_tells_none(name: str) -> None:
+    assert digits_in(f"library/robin-0123456789abcdef/{name}") is None
 
 
 def test_a_file_too_big_to_be_read_is_named_by_its_number_in_the_log() -> None:

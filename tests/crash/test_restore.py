@@ -299,8 +299,9 @@ def _kill_at(points: list[tuple[str, int]], case: Case, tmp_path: Path) -> int:
             killed += 1
             decided = after_a_death(root, case, tmp_path / "scratch", where)
             placed = decided or dump_of(root, tmp_path / "scratch") == case.new
-            start(root)
-            after_a_start(root, case, tmp_path / "scratch", where, restored=placed)
+            if placed or case.old != DAMAGED:  # else the person begins once more
+                start(root)
+                after_a_start(root, case, tmp_path / "scratch", where, restored=placed)
         shutil.rmtree(root)
     return killed
 
