@@ -110,6 +110,7 @@ class Worker:
         self._back_off_until = clock()
         self._busy = False
         files.alive = self._alive
+        self._hindered: set[str] = set()
         self._refused: dict[str, str] = {}
         self._told_unfinished: set[str] = set()
 
@@ -160,6 +161,8 @@ class Worker:
             else:
                 self.condition.fine("unfinished")
             self._list_inbox()
+            if not self._hindered and not self.pipeline.has_unfinished():
+                self.condition.fine("disk")  # what it kept from being taken has been ended by `resume`, or is gone
         with self._survived("log"):
             self._store.requests.write_status(self._status())
         self._finished_at = self._clock()
@@ -177,6 +180,7 @@ class Worker:
         if CANARY in held:
             held.remove(CANARY)
             self._canary_came(by_event=False)
+        self._hindered = {path for path in self._hindered if path in self._settling}
         self.pipeline.look_after_strays(held)
         self._refused = {path: why for path, why in self._refused.items() if path in self._settling}
         self._tell_of_the_unfinished()
@@ -249,6 +253,7 @@ class Worker:
         settled = [(path, stamp) for path in due if (stamp := self._weighed(path, now)) is not None]
         if settled:
             with self._survived("disk"):
+                self._hindered.update(path for path, _ in settled)
                 try:
                     done = self.pipeline.take(settled)
                 finally:
@@ -258,6 +263,7 @@ class Worker:
                     self._settling.postpone(path, now + REFUSED_S)
                     self._refused[path] = why
                 self._report(done, now)
+                self._hindered.clear()
         return bool(settled)
 
     def _has_room(self) -> bool:
@@ -328,7 +334,7 @@ class Worker:
             return self._desk.serve()
         except TransientError as error:
             self.condition.trouble("request", str(error))
-            return True
+            return False  # else a log that cannot be read would be asked without a pause
         finally:
             if not self._desk.has_waiting_wishes:
                 self.condition.fine("request")

@@ -54,9 +54,11 @@ def rename_noreplace(source: Path, target: Path) -> None:
     File systems that do not know the flag say so (EINVAL, mostly); then look-and-rename is safe enough, because below the bird
     folder only the holder of its lock places files.
     """
-    if _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
-        return
-    code = ctypes.get_errno()
+    code = errno.EINTR
+    while code == errno.EINTR:
+        if _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+            return
+        code = ctypes.get_errno()
     if code not in _FLAG_UNKNOWN:
         raise OSError(code, os.strerror(code), str(source), None, str(target))
     try:

@@ -101,6 +101,8 @@ class Folder:
         self._marker_inode: tuple[int, int] | None = None
         self._inbox_inode: tuple[int, int] | None = None
         self._log_inode: tuple[int, int] | None = None
+        self._half_made: set[Path] = set()
+        """Folders whose names may not be on the disk."""
         self._doubtful: set[tuple[int, int]] = set()
         """Files in the inbox whose bytes may not be on the disk although an fsync would say so."""
         self.inbox_is_remote = False
@@ -145,18 +147,19 @@ class Folder:
             raise DiskTrouble(f"{shelving.printable(str(folder))} is a symbolic link", hint="make it a real folder")
         if not stat.S_ISDIR(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        if folder in self._half_made:
+            self._make_new_folder(folder)
 
     def _make_new_folder(self, folder: Path) -> None:
+        self._half_made.add(folder)
+        with suppress(OSError):
+            folder.rmdir()  # one whose name could not be synced is made anew, for a second fsync would tell nothing
         folder.mkdir(exist_ok=True)
         is_private = folder.is_relative_to(self.path(shelving.PRIVATE))
         if not is_private and folder.stat().st_mode & GROUP_MAY_WORK != GROUP_MAY_WORK:
             folder.chmod(FOLDER_MODE)
-        try:
-            disk.fsync(folder.parent)
-        except disk.NotWritten:
-            with suppress(OSError):
-                folder.rmdir()  # to be made anew the next time, for a second fsync would tell nothing
-            raise
+        disk.fsync(folder.parent)
+        self._half_made.discard(folder)
 
     def check(self, *, mend: bool = True) -> None:
         """Whether this can be worked in.

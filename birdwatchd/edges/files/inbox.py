@@ -16,6 +16,9 @@ from birdwatchd.core.settling import Look, Writers
 from birdwatchd.edges.files import disk
 from birdwatchd.edges.files.folder import Folder
 
+_NO_FILE = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV}
+"""What the kernel says of a link, of something below a file, and of pipes, sockets and devices."""
+
 HELD_PREFIX = ".birdwatchd-"
 """Begins the hidden name of an original that is just being copied from an inbox on another file system."""
 
@@ -83,24 +86,26 @@ class Inbox(Folder):
         Raises:
             PhotoVanished: it is gone, or no regular file.
         """
-        path = self.path(shelving.INBOX) / inbox_path
-        self._refuse_linked_folders(inbox_path)
-        try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except PermissionError:
-            return None
-        except OSError as error:
-            raise PhotoVanished(f"{shelving.printable(inbox_path)} cannot be opened: {error.strerror}") from error
-        try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise PhotoVanished(f"{shelving.printable(inbox_path)} is no regular file")
-            with disk.translated(f"cannot read {shelving.printable(inbox_path)}"):
+        path, name = self.path(shelving.INBOX) / inbox_path, shelving.printable(inbox_path)
+        with disk.translated(f"cannot look at {name}"):
+            self._refuse_linked_folders(inbox_path)
+            try:
+                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except PermissionError:
+                return None
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    raise
+                raise PhotoVanished(f"{name} is no regular file") from error
+            try:
+                found = os.fstat(handle)
+                if not stat.S_ISREG(found.st_mode):
+                    raise PhotoVanished(f"{name} is no regular file")
                 head = os.pread(handle, HEAD_BYTES, 0)
                 tail = os.pread(handle, TAIL_BYTES, max(found.st_size - TAIL_BYTES, 0))
-            return Look(disk.stamp_of(found), self._writers(handle), ending(sniff(head), head, tail, found.st_size))
-        finally:
-            os.close(handle)
+                return Look(disk.stamp_of(found), self._writers(handle), ending(sniff(head), head, tail, found.st_size))
+            finally:
+                os.close(handle)
 
     def _writers(self, handle: int) -> Writers:
         """A read lease is granted only while nobody has the file open for writing (fcntl(2), F_SETLEASE).

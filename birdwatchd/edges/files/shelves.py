@@ -140,6 +140,7 @@ class Files(Inbox):
             disk.write_whole(
                 path.with_name(f"{path.name}.json"), json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
             )
+        self.alive()
 
     def remove_from_quarantine(self, photo: str) -> None:
         """Delete a quarantined file and its note: the one place where anything of a person's is ever deleted, by their setting."""
