@@ -1134,9 +1134,10 @@ def test_a_folder_whose_name_could_not_be_made_durable_is_made_anew(files: Files
     bad_disk.bad = lambda path: path.name == "library"
     with pytest.raises(DiskTrouble):
         files.place(f"{shelving.WORK}/1", "library/robin/a.jpg")
-    assert not files.taken("library/robin")
+    named = files.path("library").stat().st_mtime_ns
     files.place(f"{shelving.WORK}/1", "library/robin/a.jpg")
     assert files.exists("library/robin/a.jpg")
+    assert files.path("library").stat().st_mtime_ns > named, "only what is written anew is written by the next fsync"
 
 
 def test_what_is_placed_anew_is_named_anew_in_both_folders_and_stays_where_it_was(files: Files) -> None:
