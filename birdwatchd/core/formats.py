@@ -466,7 +466,7 @@ def picture_data(data: bytes) -> PictureData:
     segments = header(data)
     if not segments:
         return PictureData(0, 0, 0)
-    begin, scans = segments[-1].end, 1
+    begin, scans = min(segments[-1].end, len(data)), 1
     view = np.frombuffer(data, np.uint8)
     for at in range(begin, len(data) - 1, _AT_ONCE_BYTES):
         part = view[at : at + _AT_ONCE_BYTES + 1]

@@ -22,7 +22,6 @@ from birdwatchd.core.formats import (
     frame,
     header,
     picture_data,
-    scans,
     sniff,
 )
 from tests.pictures import exif, jpeg, pixels, png, saved, webp, with_segment
@@ -206,8 +205,9 @@ def ask_everything(file: bytes, tail: bytes, kind: Kind, more: int) -> None:
         assert ending(one, file, file, len(file)) in Ending
         size_px = canvas_px(one, file[:SNIFF_BYTES])
         assert size_px is None or min(size_px) >= 0
-    assert 0 <= picture_data(file)[1] <= len(file)
-    assert scans(file) <= file.count(b"\xff\xda") + 1
+    picture = picture_data(file)
+    assert 0 <= picture.begin <= picture.end <= len(file)
+    assert picture.scans <= file.count(b"\xff\xda") + 1
     assert all(one.begin < one.end for one in header(file))
     assert frame(file) is None or header(file)
 

@@ -86,7 +86,7 @@ def assert_nothing_is_missing(root: Path) -> None:
 def assert_recovered(bench: Bench) -> None:
     """Everything is at rest, and nobody complains any more."""
     books.check(bench.root, DROPPED)
-    assert bench.worker.problems == {}
+    assert bench.worker.condition.problems == {}
     status = bench.store.requests.status()
     assert status is not None
     assert status["state"] == "working"
@@ -161,7 +161,7 @@ def assert_told_and_then_recovered(bench: Bench, make_room: Callable[[], None]) 
     assert_nothing_is_missing(bench.root)
     waited = len(books.files_in(bench.root, *books.RESTING)) < len(ARRIVALS)
     if waited:
-        assert bench.worker.problems
+        assert bench.worker.condition.problems
         assert "full" in bench.worker.in_words() or "cannot" in bench.worker.in_words()
     make_room()
     bench.let_pass(LONG_ENOUGH_S, at_most_steps=1000)
@@ -387,7 +387,7 @@ def test_a_rename_that_is_refused_keeps_photos_waiting_or_goes_another_way(memor
         books.check(bench.root, DROPPED, settled=False)
         filed = len(books.files_in(bench.root, *books.RESTING))
         assert filed == (len(ARRIVALS) if RENAME_ENDS[error] == "goes on" else 0)
-        assert bool(bench.worker.problems) == (RENAME_ENDS[error] == "waits")
+        assert bool(bench.worker.condition.problems) == (RENAME_ENDS[error] == "waits")
         bench.let_pass(LONG_ENOUGH_S, at_most_steps=1000)
         assert_recovered(bench)
 
@@ -420,7 +420,7 @@ def test_a_photo_that_the_disk_does_not_give_is_set_aside_with_a_note_and_holds_
         assert "Input/output error" in bench.worker.in_words()
         bench.let_pass(20)
         assert bench.states() == {"quarantined": 1, "review": 1}
-        assert bench.worker.problems == {}
+        assert bench.worker.condition.problems == {}
         (note,) = (root / "quarantine" / "unreadable").glob("*.json")
         assert "check the disk" in json.loads(note.read_text())["what_to_do"]
         change_habits(behind)
@@ -458,7 +458,7 @@ def test_a_photo_on_a_bad_card_stays_there_is_told_of_and_is_taken_once_it_can_b
             change_habits(tmp_path / "card")
             monkeypatch.undo()
             bench.let_pass(LONG_ENOUGH_S)
-            assert bench.worker.problems == {}
+            assert bench.worker.condition.problems == {}
             books.check(root, Counter(books.content(data) for data in bad.values()))
         finally:
             bench.close()
