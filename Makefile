@@ -22,7 +22,8 @@ test: lint test-base test-train
 
 # The base install: what most people have. Nothing in it may need torch.
 test-base: .venv/ready-dev
-	.venv/bin/pytest
+	.venv/bin/coverage run -m pytest
+	.venv/bin/coverage report
 
 # With the extra `train`: the tests that need torch, and that the daemon does not touch it even where it is installed.
 test-train: .venv-train/ready
