@@ -87,7 +87,6 @@ class Pipeline:
         self._mover = Mover(files, store.journeys)
         self._triage = Triage(files, store.journeys, self._mover, examiner, rules, now=now)
         self._now = now
-        self._survivors: set[int] = set()
 
     @property
     def examiner(self) -> Examiner | None:
@@ -137,7 +136,6 @@ class Pipeline:
         try:
             self._files.sync([path for one in journeys for path in (one.source, f"{shelving.INBOX}/{one.inbox_path}")])
         except TransientError as error:
-            self._interrupted(journeys)
             return Round([], refused, error)
         return Round.of([Round([], refused, trouble), self._work(journeys)])
 
@@ -161,36 +159,27 @@ class Pipeline:
                 here += [journey] if self._is_here(journey) else []
             except TransientError as error:
                 yield Round(trouble=error)
-        for batch in _batches([journey for journey in here if self._has_killed_twice(journey)]):
+        in_hand = self._files.in_hand()
+        suspects = [journey for journey in here if in_hand is None or journey.photo_id in in_hand]
+        killers = [journey for journey in suspects if journey.attempts >= MAX_ATTEMPTS]
+        for batch in _batches(killers):
             yield self._work(batch, refuse=Crashed("birdwatchd stopped twice while it read this file"))
         if self.examiner is None:
             return
-        trusted = [journey for journey in here if journey.photo_id in self._survivors]
-        suspects = [journey for journey in here if journey not in trusted and not self._has_killed_twice(journey)]
-        for batch in _batches(trusted):
-            try:
-                self._journeys.count_attempts(journey.photo_id for journey in batch)
-            except TransientError as error:
-                yield Round(trouble=error)
-                return
-            yield self._work(batch)
-            alive()
-        for batch in _batches(suspects):
+        for batch in _batches([journey for journey in suspects if journey not in killers]):
             yield self._work(batch, alone=True)
+            alive()
+        for batch in _batches([journey for journey in here if journey not in suspects]):
+            yield self._work(batch)
             alive()
 
     def _is_here(self, journey: Journey) -> bool:
         """Whether a claimed photo is in the work folder, with its original out of the way; else the claim is forgotten."""
         here = self._files.exists(journey.source)
-        if here:
-            self._files.make_durable(journey.source)
         self._files.release(journey.inbox_path, journey.source)
         if not here:
             self._journeys.withdraw_claims([journey.photo_id])
         return here
-
-    def _has_killed_twice(self, journey: Journey) -> bool:
-        return journey.attempts >= MAX_ATTEMPTS and journey.photo_id not in self._survivors
 
     def look_after_strays(self, held_paths: Sequence[str]) -> None:
         """Originals on another disk that kept the hidden name of a claim which ended while their disk was away."""
@@ -220,14 +209,12 @@ class Pipeline:
         """From the work folder to the receipt, for a batch. One that cannot be worked on now does not hold up the others.
 
         Args:
-            alone: one of them may have killed this process before: they are looked at one by one, and each is counted first.
+            alone: any of them may have killed a process before: they are looked at one by one, and each is counted first.
         """
         verdicts: list[Verdict] = []
         trouble: TransientError | ModelError | None = None
-        ahead = list(journeys)
         try:
-            for one in self._triage.assess(journeys, refuse=refuse, before_each=self._counter() if alone else None):
-                ahead.remove(one.journey)
+            for one in self._triage.assess(journeys, refuse=refuse, before_each=self._count_attempt if alone else None):
                 if isinstance(one, Verdict):
                     verdicts.append(one)
                 elif isinstance(one.why, PhotoVanished):
@@ -235,25 +222,15 @@ class Pipeline:
                     trouble = self._give_back(one.journey) or trouble
                 else:
                     trouble = one.why
-                    self._interrupted([one.journey])
                 self._files.alive()
         except TransientError as error:
             trouble = error
-            if not alone:
-                self._interrupted(ahead)
         if not verdicts:
             return Round(trouble=trouble)
         return Round.of([Round(trouble=trouble), self._carry_out(verdicts)])
 
-    def _counter(self) -> Callable[[Journey], None]:
-        """Counts an attempt before it begins; the one before it is taken back then, because the process lives."""
-        survived: list[int] = []
-
-        def count(journey: Journey) -> None:
-            self._journeys.count_attempts([journey.photo_id], survived=survived)
-            survived[:] = [journey.photo_id]
-
-        return count
+    def _count_attempt(self, journey: Journey) -> None:
+        self._journeys.count_attempt(journey.photo_id)
 
     def _carry_out(self, verdicts: Sequence[Verdict]) -> Round:
         journeys = {
@@ -265,7 +242,6 @@ class Pipeline:
                 [one.decided for one in verdicts], [gone for one in verdicts for gone in one.missing]
             )
         except TransientError as error:
-            self._interrupted(list(journeys.values()))
             return Round(trouble=error)
         done = self._mover.carry_out([one.decided.move for one in verdicts], journeys)
         return self._finished(list(journeys.values()), done, {one.journey.photo_id: one for one in verdicts})
@@ -274,7 +250,6 @@ class Pipeline:
         self, journeys: Sequence[Journey], done: Carried, verdicts: Mapping[int, Verdict] | None = None
     ) -> Round:
         about_it = {journey.photo_id: journey for journey in journeys}
-        self._survivors.difference_update(about_it)
         outcomes = [_outcome(about_it[move.photo_id], move, (verdicts or {}).get(move.photo_id)) for move in done.moves]
         return Round(outcomes, {}, done.trouble)
 
@@ -284,18 +259,8 @@ class Pipeline:
             self._files.give_back(journey.source, journey.inbox_path)
             self._journeys.withdraw_claims([journey.photo_id])
         except TransientError as error:
-            self._interrupted([journey])
             return error
         return None
-
-    def _interrupted(self, journeys: Sequence[Journey]) -> None:
-        """Work stopped, but this process lives: what was begun must not count as if the photo had killed it."""
-        ids = [journey.photo_id for journey in journeys]
-        self._survivors.update(ids)
-        try:
-            self._journeys.record_survival(ids)
-        except TransientError as error:
-            log.warning("could not note that work was only interrupted: %s", error)
 
 
 def _batches(journeys: Sequence[Journey]) -> Iterator[Sequence[Journey]]:

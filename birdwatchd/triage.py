@@ -1,12 +1,15 @@
 """Everything that can be said of claimed photos: read and hashed once, known already?, decoded and looked at, decided, given a target.
 
-Moves nothing. While some photos are decoded on all cores the next ones are read; only so many lie in memory at a time.
+Moves nothing. While some photos are decoded on all cores the next ones are read, and their bytes are brought to the disk; only so many
+lie in memory at a time. Which ones is noted, so that after a death it is known who may have been the killer.
 """
 
+import functools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from birdwatchd.core import deciding, shelving
@@ -61,6 +64,7 @@ class _Opened:
     sha256: str | None = None
     twin: str | None = None
     missing: list[int] = field(default_factory=list)
+    durable: Callable[[], object] = lambda: None
     answer: Answer | None = None
     error: PhotoError | Hindrance | None = None
 
@@ -71,10 +75,12 @@ class _Batch:
 
     Attributes:
         reserved: names that are planned for others.
+        in_hand: photos that are being read or looked at.
         ends: how the first of each content ended: kept if None, else the reason why not.
     """
 
     reserved: set[str]
+    in_hand: list[int] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
     ends: dict[str, PhotoError | Hindrance | None] = field(default_factory=dict)
 
@@ -124,26 +130,59 @@ class Triage:
         batch = _Batch(reserved=self._journeys.targets())
         ahead = self.examiner.looks_at_once if self.examiner is not None and before_each is None else 0
         opened: deque[_Opened] = deque()
-        with self._looking(min(len(journeys), ahead)) as begin:
+        with self._looking(min(len(journeys), ahead)) as begin, self._syncing(ahead) as sync:
             for journey in journeys:
                 if before_each is not None:
                     before_each(journey)
-                opened.append(self._open(journey, begin, refuse, batch))
+                batch.in_hand.append(journey.photo_id)
+                opened.append(self._open(journey, begin, sync, refuse, batch))
                 if len(opened) > ahead:
-                    yield self._conclude(opened.popleft(), batch)
+                    yield self._let_go(opened.popleft(), batch)
             while opened:
-                yield self._conclude(opened.popleft(), batch)
+                yield self._let_go(opened.popleft(), batch)
+        self._files.note_in_hand([])
+
+    def _let_go(self, one: _Opened, batch: _Batch) -> Verdict | Hindered:
+        answer = self._conclude(one, batch)
+        batch.in_hand.remove(one.journey.photo_id)
+        return answer
 
     def _looking(self, photos: int) -> AbstractContextManager[Callable[[bytes], Answer]]:
         return nullcontext(_blind) if self.examiner is None else self.examiner.looking(photos)
 
+    @contextmanager
+    def _syncing(self, ahead: int) -> Iterator[Callable[[str], Callable[[], object]]]:
+        """A way to begin to bring a photo to the disk, and to wait for it later; in a thread of its own where several cores work."""
+        if ahead <= 1:
+            yield lambda source: functools.partial(self._files.make_durable, source)
+            return
+        pool = ThreadPoolExecutor(1, thread_name_prefix="sync")
+
+        def begin(source: str) -> Callable[[], object]:
+            try:
+                return pool.submit(self._files.make_durable, source).result
+            except RuntimeError:  # no thread can be started
+                return functools.partial(self._files.make_durable, source)
+
+        try:
+            yield begin
+        finally:
+            pool.shutdown(cancel_futures=True)
+
     def _open(
-        self, journey: Journey, begin: Callable[[bytes], Answer], refuse: PhotoError | None, batch: _Batch
+        self,
+        journey: Journey,
+        begin: Callable[[bytes], Answer],
+        sync: Callable[[str], Callable[[], object]],
+        refuse: PhotoError | None,
+        batch: _Batch,
     ) -> _Opened:
         """Read a photo, tell whether its content is known, and begin to look at it if not."""
         begun = time.perf_counter()
         one = _Opened(journey, size_bytes=journey.stamp.size_bytes if journey.stamp else 0)
         try:
+            self._files.note_in_hand(batch.in_hand)
+            one.durable = sync(journey.source)
             data = self._read(journey)
             one.sha256, one.size_bytes = content_hash(data), len(data)
             if journey.stamp is not None and not self._files.is_as_claimed(journey.source, journey.stamp):
@@ -178,6 +217,9 @@ class Triage:
         decision: Decision | None = None
         advice: Advice | None = None
         try:
+            if isinstance(one.error, TransientError):
+                raise one.error
+            one.durable()
             if one.error is not None:
                 raise one.error
             if one.answer is not None and one.sha256 is not None:

@@ -84,7 +84,7 @@ def test_trouble_of_all_photos_is_told_and_passes(
     garden: Garden, edge: str, method: str, error: TransientError
 ) -> None:
     held = garden.files if edge == "files" else garden.store.journeys
-    with failing(held, method, error), failing(garden.store.journeys, "record_survival", BUSY):
+    with failing(held, method, error):
         troubles = [_trouble_of(lambda: garden.take(PHOTOS)), _trouble_of(garden.pipeline.resume)]
     assert troubles[0] is (None if isinstance(error, PhotoVanished) else error)
     books.check(garden.root, CONTENTS, settled=False)
@@ -153,11 +153,32 @@ def test_a_photo_written_to_after_its_claim_goes_back_and_comes_again(garden: Ga
 def test_trouble_with_the_counting_of_attempts_leaves_all_for_the_next_time(garden: Garden) -> None:
     with failing(garden.store.journeys, "record_decisions", BUSY):
         garden.take(PHOTOS)
-    with failing(garden.store.journeys, "count_attempts", BUSY):
+    garden.files.note_in_hand([1, 2, 3, 4])
+    with failing(garden.store.journeys, "count_attempt", BUSY):
         assert garden.pipeline.resume().trouble is BUSY
-    garden.pipeline._survivors.clear()  # as a new process sees it
-    with failing(garden.store.journeys, "count_attempts", BUSY):
-        assert garden.pipeline.resume().trouble is BUSY
+    _everything_ends_well(garden)
+
+
+@pytest.mark.parametrize("edge", ["read", "note"])
+def test_trouble_with_what_is_in_hand_leaves_all_for_the_next_time(garden: Garden, edge: str) -> None:
+    method = "in_hand" if edge == "read" else "note_in_hand"
+    with failing(garden.store.journeys, "record_decisions", BUSY):
+        garden.take(PHOTOS)
+    with failing(garden.files, method, BROKEN):
+        assert _trouble_of(garden.pipeline.resume) is BROKEN
+    _everything_ends_well(garden)
+
+
+@pytest.mark.parametrize("words", [None, b"", b"\x00" * 512, b"1 2 x\n"])
+def test_a_note_of_what_was_in_hand_that_is_gone_or_damaged_accuses_nobody_wrongly(
+    garden: Garden, words: bytes | None
+) -> None:
+    with failing(garden.store.journeys, "record_decisions", BUSY):
+        garden.take(PHOTOS)
+    note = garden.root / ".birdwatchd" / "in-hand"
+    note.unlink()
+    if words is not None:
+        note.write_bytes(words)
     _everything_ends_well(garden)
 
 
@@ -176,8 +197,8 @@ def test_without_an_eye_only_what_is_decided_is_finished(garden: Garden) -> None
 def test_without_an_eye_a_photo_that_killed_twice_is_set_aside_all_the_same(garden: Garden) -> None:
     with failing(garden.store.journeys, "record_decisions", BUSY):
         garden.take({"0.jpg": PHOTOS["0.jpg"]})
-    garden.pipeline._survivors.clear()
-    garden.store.journeys.count_attempts([1, 1])
+    garden.files.note_in_hand([1])
+    garden.store.journeys.count_attempt(1)
     garden.pipeline.examiner = None
     (outcome,) = garden.pipeline.resume().outcomes
     assert outcome.reason == "crashed"

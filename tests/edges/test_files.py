@@ -689,21 +689,6 @@ def test_a_pipe_swapped_in_at_the_last_moment_is_not_waited_for(files: Files, mo
     assert files.work_files() == []
 
 
-def test_a_photo_whose_bytes_cannot_be_made_durable_goes_back(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    stamp = drop(files, "feeder/a.jpg")
-    fsync = hands.fsync
-
-    def failing(path: Path) -> None:
-        if path.name == "1":
-            raise refuse(errno.EIO)
-        fsync(path)
-
-    monkeypatch.setattr(hands, "fsync", failing)
-    with pytest.raises(DiskTrouble):
-        files.claim("feeder/a.jpg", stamp, f"{shelving.WORK}/1")
-    assert tree(files.path("inbox")) == {"feeder": None, "feeder/a.jpg": b"a photo"}
-
-
 class Disk:
     """os.fsync of a disk that cannot write some files, and whose kernel forgets that it could not: it fails once, then says yes."""
 
@@ -737,6 +722,7 @@ def test_a_photo_whose_fsync_failed_is_copied_and_never_asked_again(files: Files
     stamp = drop(files)
     bad_disk.bad = lambda path: path.name == "1"
     files.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    files.make_durable(f"{shelving.WORK}/1")
     taken = files.path(f"{shelving.WORK}/1")
     assert taken.read_bytes() == b"a photo"
     assert taken.stat().st_ino != stamp.inode, "the bytes lie in pages that were never written"
@@ -745,23 +731,7 @@ def test_a_photo_whose_fsync_failed_is_copied_and_never_asked_again(files: Files
     assert (swept(files), bad_disk.lied) == ([], [])
 
 
-def test_a_photo_that_cannot_even_be_copied_goes_back_and_is_copied_the_next_time(files: Files, bad_disk: Disk) -> None:
-    stamp = drop(files, "feeder/a.jpg")
-    bad_disk.bad = lambda path: path.parent.name == "work"
-    with pytest.raises(DiskTrouble):
-        files.claim("feeder/a.jpg", stamp, f"{shelving.WORK}/1")
-    assert tree(files.path("inbox")) == {"feeder": None, "feeder/a.jpg": b"a photo"}
-    assert files.work_files() == []
-    bad_disk.bad = lambda _: False
-    again = files.inbox_stamp("feeder/a.jpg")
-    assert again is not None
-    files.claim("feeder/a.jpg", again, f"{shelving.WORK}/2")
-    assert files.path(f"{shelving.WORK}/2").stat().st_ino != stamp.inode
-    assert files.path(f"{shelving.WORK}/2").read_bytes() == b"a photo"
-    assert bad_disk.lied == []
-
-
-def test_a_claim_that_was_cut_short_is_made_durable_in_the_same_way(files: Files, bad_disk: Disk) -> None:
+def test_a_photo_that_cannot_even_be_copied_waits_and_is_copied_the_next_time(files: Files, bad_disk: Disk) -> None:
     taken = put(files, f"{shelving.WORK}/1")
     inode = taken.stat().st_ino
     files.make_durable(f"{shelving.WORK}/1")

@@ -571,12 +571,10 @@ def test_a_claim_that_was_not_carried_out_leaves_no_trace_but_its_number(store: 
     assert store.journeys.record_claims([claim()])[0] > second, "a number is never given twice"
 
 
-def test_attempts_are_counted_and_forgiven(store: Store) -> None:
+def test_attempts_are_counted(store: Store) -> None:
     (photo_id,) = store.journeys.record_claims([claim()])
-    store.journeys.count_attempts([photo_id])
+    store.journeys.count_attempt(photo_id)
     assert store.journeys.under_way()[0].attempts == 2
-    store.journeys.record_survival([photo_id])
-    assert store.journeys.under_way()[0].attempts == 0
 
 
 def test_the_advice_for_a_quarantined_file_survives_a_restart(path: Path) -> None:

@@ -220,7 +220,7 @@ def test_a_photo_that_killed_the_daemon_twice_is_set_aside_unopened(seeing_root:
         assert stamp is not None
         (photo_id,) = store.journeys.record_claims([Claim("poison.jpg", stamp, None, "2026-01-01T00:00:00.000Z")])
         files.claim("poison.jpg", stamp, work_path(photo_id))
-        store.journeys.count_attempts([photo_id])
+        store.journeys.count_attempt(photo_id)
     assert birdwatchd("scan", root=seeing_root).returncode == 0
     (row,) = json.loads(birdwatchd("log", "--json", root=seeing_root).stdout)
     assert (row["state"], row["reason"]) == ("quarantined", "crashed")

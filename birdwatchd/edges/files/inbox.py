@@ -124,7 +124,7 @@ class Inbox(Folder):
         return Writers.NONE
 
     def claim(self, inbox_path: str, stamp: Stamp, work_path: str) -> None:
-        """Take a file out of the inbox into the work folder, in one step.
+        """Take a file out of the inbox into the work folder, in one step. Its bytes are on the disk only after `make_durable`.
 
         From another file system it is first given a hidden name beside its own, so that nobody can replace it; then copied; and only
         when the copy is durable the original goes. `release` tidies up what a crash leaves of that.
@@ -156,21 +156,20 @@ class Inbox(Folder):
             return
         try:
             self._prove_unchanged(target, stamp)
-            self._make_durable(target)
         except (OSError, PhotoVanished):
             self._rename_to_free_name(target, inbox_path)
             raise
 
     def make_durable(self, work_path: str) -> None:
-        """Have the bytes of a claimed file on the disk. A claim does so itself; this is for one that was cut short."""
+        """Have the bytes of a claimed file on the disk; may be done in another thread, while they are read and looked at.
+
+        A second fsync of the same pages would tell nothing; so a file whose fsync failed is copied: new pages, a new fsync. If that
+        fails, too, the file is remembered and copied the next time.
+        """
         with disk.translated(f"cannot make {work_path} durable"):
             self._make_durable(self.path(work_path))
 
     def _make_durable(self, path: Path) -> None:
-        """A second fsync of the same pages would tell nothing; so a file whose fsync failed is copied: new pages, a new fsync.
-
-        If that fails, too, the file is remembered and copied the next time.
-        """
         identity = disk.identity_of(path)
         if identity not in self._doubtful:
             try:
@@ -181,7 +180,7 @@ class Inbox(Folder):
                 return
         part = path.with_name(f"{path.name}.part")
         with disk.no_part_left(part):
-            disk.copy_durably(path, part, self.alive)
+            disk.copy_durably(path, part)
             part.replace(path)
         self._doubtful.discard(identity)
 

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,9 @@ _MEDIUM_ERRORS = {errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errn
 
 class TargetTaken(TransientError):
     """Something lies already where a photo was to go; it is planned anew under another name."""
+
+
+IN_HAND_BYTES = 512
 
 
 class BadSpot(DiskTrouble):
@@ -181,6 +184,31 @@ class Files(Inbox):
         with disk.translated("cannot look into the work folder"), self.path(work_path).open("rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
         return f".{kind}" if kind in READABLE else ""
+
+    def note_in_hand(self, photo_ids: Collection[int]) -> None:
+        """Keep in mind which photos are being read and looked at, for the next process, should this one die of them.
+
+        Not synced: what a process wrote outlives the process, and the loss of power is no photo's fault.
+        """
+        words = " ".join(map(str, photo_ids)).ljust(IN_HAND_BYTES - 1) + "\n"
+        with disk.translated("cannot note which photos are in hand"):
+            handle = os.open(
+                self.path(shelving.IN_HAND), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660
+            )
+            try:
+                os.pwrite(
+                    handle, words.encode(), 0
+                )  # in one piece, over the older one: never half of it, never out of room
+            finally:
+                os.close(handle)
+
+    def in_hand(self) -> set[int] | None:
+        """The photos that were being read and looked at when a process last said so; None when nobody can tell."""
+        with disk.translated("cannot read which photos were in hand"):
+            try:
+                return set(map(int, self.path(shelving.IN_HAND).read_text(encoding="ascii").split()))
+            except (FileNotFoundError, ValueError):
+                return None
 
     def drop_litter(self, work_path: str) -> None:
         """Remove an unfinished copy from the work folder; its original is still where it came from."""

@@ -109,13 +109,10 @@ class Journeys:
                 self._db.execute("DELETE FROM journeys WHERE photo_id = ?", (photo_id,))
                 self._db.execute("DELETE FROM photos WHERE id = ? AND state = ?", (photo_id, State.CLAIMED))
 
-    def count_attempts(self, photo_ids: Iterable[int], *, survived: Iterable[int] = ()) -> None:
-        """Note, before work on these begins, that it is begun once more; and that others lived through theirs."""
+    def count_attempt(self, photo_id: int) -> None:
+        """Note, before work begins, that it is begun once more."""
         with self._db.writing():
-            for photo_id in survived:
-                self._db.execute("UPDATE journeys SET attempts = max(attempts - 1, 0) WHERE photo_id = ?", (photo_id,))
-            for photo_id in photo_ids:
-                self._db.execute("UPDATE journeys SET attempts = attempts + 1 WHERE photo_id = ?", (photo_id,))
+            self._db.execute("UPDATE journeys SET attempts = attempts + 1 WHERE photo_id = ?", (photo_id,))
 
     def record_decisions(self, decided: Sequence[Decided], missing: Iterable[int] = ()) -> None:
         """Fix what becomes of claimed photos, and where they go. From here on nothing is decided again.
@@ -202,12 +199,6 @@ class Journeys:
         """The planned name was taken meanwhile: plan another."""
         with self._db.writing():
             self._db.execute("UPDATE journeys SET target = ? WHERE photo_id = ?", (target, photo_id))
-
-    def record_survival(self, photo_ids: Iterable[int]) -> None:
-        """Work on these stopped, but not because of them: what was begun does not count against them."""
-        with self._db.writing():
-            for photo_id in photo_ids:
-                self._db.execute("UPDATE journeys SET attempts = 0 WHERE photo_id = ?", (photo_id,))
 
     def give_up(self, photo_id: int, *, reason: str) -> None:
         """End a journey whose bytes are nowhere that we know."""
