@@ -189,14 +189,12 @@ def _touches_work_only(point: Point) -> bool:
 
 
 def first_deaths(points: Sequence[Point]) -> list[Point]:
-    """Ends of very different kinds: amid the claims, all claimed, all decided, amid the moves, all moved but no receipt."""
+    """Ends of very different kinds: amid the claims, amid the decision's commit, all decided, amid the moves, amid the receipt's."""
     claims, moves = [p for p in points if is_claim(p)], [p for p in points if is_move(p)]
-    if not claims:  # from another disk a claim is a copy; its end is a rename inside the work folder
-        claims = [point for point in points if point.call in killing.RENAMES and ".part" in point.looked]
-    commits = [point for point in points if point.call == "fdatasync" and "-wal" in point.looked]
-    decision = [point for point in commits if points.index(point) < points.index(moves[0])][-1]
-    receipt = next(point for point in commits if points.index(point) > points.index(moves[-1]))
-    return [claims[len(claims) // 2], decision, moves[0], moves[len(moves) // 2], receipt]
+    pages = [point for point in points if point.call == killing.PAGE and "-wal" in point.looked]
+    decision = [page for page in pages if points.index(claims[-1]) < points.index(page) < points.index(moves[0])]
+    receipt = [page for page in pages if points.index(moves[-1]) < points.index(page)]
+    return [claims[len(claims) // 2], decision[len(decision) // 2], moves[0], moves[len(moves) // 2], receipt[1]]
 
 
 # -- the tests

@@ -111,6 +111,7 @@ def _across_file_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hands, "rename_noreplace", refuse)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("disks", ["one disk", "inbox on another disk"])
 def test_no_death_loses_or_doubles_a_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disks: str) -> None:
     if disks == "inbox on another disk":
@@ -138,14 +139,16 @@ def test_no_death_loses_or_doubles_a_photo(tmp_path: Path, monkeypatch: pytest.M
     assert deaths > 60, "the matrix has too few points to mean anything"
 
 
+@pytest.mark.fault("C03")
+@pytest.mark.timeout(400)
 def test_a_second_death_during_recovery_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = 0
-    for n in itertools.count(2, 3):
+    for n in itertools.count(2, 7):
         root = fresh(tmp_path, f"first-{n}")
         drop(root)
         if live(root, Fate(n, "after"), monkeypatch, _life):
             break
-        for m in itertools.count(1, 4):
+        for m in itertools.count(1, 7):
             again = fresh(tmp_path, f"{n}-{m}")
             dropped = drop(again)
             assert not live(again, Fate(n, "after"), monkeypatch, _life)
@@ -191,6 +194,7 @@ def _exhaust(work: Iterator[Any]) -> None:
         pass
 
 
+@pytest.mark.timeout(400)
 def test_no_death_loses_a_label_an_undo_or_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deaths = 0
     for n, when in fates():
