@@ -210,7 +210,9 @@ def test_folders_shuffled_by_a_person_do_not_end_the_watching_for_good(root: Pat
         time.sleep(0.5)
         (inbox / "card").rmdir()
         (tmp_path / "card").rmdir()
+        begun = time.monotonic()
         until("watched again", is_told(running, "watching anew (events)"))
+        assert time.monotonic() - begun < 20, "only the sweep found out"
         drop(inbox, "a.jpg", small(0))
         begun = time.monotonic()
         until("filed", lambda: at_rest(root) == 1)
