@@ -16,7 +16,7 @@ from watchdog.events import FileOpenedEvent, FileSystemEvent, FileSystemEventHan
 from watchdog.observers.inotify import InotifyObserver
 
 from tests import books
-from tests.faults.told import at_rest, kept, rows, states, status
+from tests.faults.told import ended, kept, rows, states, status
 from tests.faults.writers import drop
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, birdwatchd, daemon, until
@@ -66,7 +66,7 @@ def test_names_that_are_meant_to_hurt_are_filed_and_shown_without_power(root: Pa
             (inbox / camera / f"cut {camera}.jpg").write_bytes(photo(seed)[:500])  # these wait, and are told of
         drop(inbox, "..jpg", photo(900))
         count = len(names) + len(CAMERAS)
-        until("all filed", lambda: at_rest(root) == count)
+        until("all filed", ended(root, count))
         until("the cut ones are told of", lambda: str(status(root)["waiting_files"]).count("its end") == len(CAMERAS))
 
         def heard() -> bool:
@@ -157,7 +157,7 @@ def test_links_pipes_sockets_and_devices_are_never_opened_and_left_alone(root: P
         (inbox / "folder.jpg").mkdir()
         drop(inbox / "folder.jpg", "a.jpg", photo(2))
         drop(inbox, "b.jpg", photo(3))
-        until("the photos among them are filed", lambda: at_rest(root) == 2)
+        until("the photos among them are filed", ended(root, 2))
         swept = status(root)["updated_at"]
         until("one more sweep", lambda: status(root)["updated_at"] > swept)
         for pipe in ("pipe.jpg", "late pipe.jpg"):
@@ -177,7 +177,7 @@ def test_a_hard_link_to_a_kept_photo_is_a_duplicate_and_the_kept_one_stays_as_it
     inbox = root / "inbox"
     with daemon(root, command=STUBBED) as running:
         drop(inbox, "a.jpg", photo(1))
-        until("filed", lambda: at_rest(root) == 1)
+        until("filed", ended(root, 1))
         (first,) = (root / "review").rglob("*.jpg")
         before = first.stat()
         (inbox / "again.jpg").hardlink_to(first)

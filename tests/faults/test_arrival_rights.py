@@ -12,7 +12,7 @@ import pytest
 
 from tests import books
 from tests.faults.machine import only_for_root, without_powers
-from tests.faults.told import at_rest, everybody_says, nobody_complains, status
+from tests.faults.told import at_rest, ended, everybody_says, nobody_complains, status
 from tests.faults.writers import DESPITE_THE_END, drop, writing
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, daemon, until
@@ -46,7 +46,7 @@ def test_a_writer_of_another_user_may_pause_longer_because_nobody_can_tell_wheth
             assert at_rest(root) == 0
         writer.write_to(1)
     begun = time.monotonic()
-    until("filed", lambda: at_rest(root) == 1)
+    until("filed", ended(root, 1))
     assert time.monotonic() - begun > LONGER_S * 0.8
     assert running.stop() == 0
     books.check(root, Counter([books.content(data)]))
@@ -74,22 +74,22 @@ def test_what_may_not_be_opened_or_taken_stays_is_told_of_and_filed_once_that_is
     (inbox / "sticky").chmod(0o1777)
     (inbox / "shut").chmod(0)
     drop(inbox, "free.jpg", photo(4))
-    until("the free one is filed", lambda: at_rest(root) == 1)
+    until("the free one is filed", ended(root, 1))
     everybody_says(root, running, "in the inbox, the folder shut may not be opened")
     until("all are told of", lambda: ", and 3 more" in str(status(root)["problems"]))
     drop(inbox, "later.jpg", photo(5))
-    until("others go on", lambda: at_rest(root) == 2)
+    until("others go on", ended(root, 2))
     told = running.err.read_text()
     assert told.count("the folder shut may not be opened") <= 4, "said when it changes, not at each sweep"
 
     (inbox / "shut").chmod(0o755)
-    until("the folder is emptied", lambda: at_rest(root) == 3)
+    until("the folder is emptied", ended(root, 3))
     (inbox / "closed.jpg").chmod(0o644)
     (inbox / "foreign.jpg").chmod(0o644)
-    until("both filed", lambda: at_rest(root) == 5)
+    until("both filed", ended(root, 5))
     (inbox / "sticky").chmod(0o777)
     os.utime(inbox / "sticky" / "a.jpg")  # any change to it means: try now, and not in a minute
-    until("filed", lambda: at_rest(root) == 6)
+    until("filed", ended(root, 6))
     nobody_complains(root)
     assert running.stop() == 0
     books.check(root, Counter(books.content(photo(seed)) for seed in range(6)))
@@ -108,10 +108,10 @@ def test_a_file_that_is_immutable_stays_is_told_of_and_filed_once_it_is_not(root
     try:
         everybody_says(root, running, "a.jpg may not be taken")
         drop(root / "inbox", "b.jpg", photo(2))
-        until("others go on", lambda: at_rest(root) == 1)
+        until("others go on", ended(root, 1))
     finally:
         subprocess.run(["chattr", "-i", str(path)], check=True)
-    until("filed", lambda: at_rest(root) == 2)
+    until("filed", ended(root, 2))
     nobody_complains(root)
     assert running.stop() == 0
     books.check(root, Counter(books.content(photo(seed)) for seed in (1, 2)))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import books
-from tests.faults.told import at_rest, rows, status
+from tests.faults.told import at_rest, ended, rows, status
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, daemon, until
 
@@ -101,11 +101,11 @@ def test_what_comes_by_ftp_is_filed_whole_and_once_also_when_the_line_breaks_and
             begin(camera(), inbox / f"{name}.jpg", photos[name][:third])
         for name in ("resumed", "appended", "again"):
             until("the broken one waits", lambda name=name: waits_unfinished(root, f"{name}.jpg"))  # type: ignore[misc]
-        until("the whole ones are filed", lambda: at_rest(root) == 2)
+        until("the whole ones are filed", ended(root, 2))
         send(camera(), "STOR resumed.jpg", photos["resumed"][third:], rest=third)
         send(camera(), "APPE appended.jpg", photos["appended"][third:])
         send(camera(), "STOR again.jpg", photos["again"])
-        until("all filed", lambda: at_rest(root) == 5)
+        until("all filed", ended(root, 5))
     assert running.stop() == 0
     books.check(root, Counter(map(books.content, photos.values())))
 
@@ -120,7 +120,7 @@ def test_a_slow_upload_is_not_touched_before_its_end(root: Path, running: Daemon
             assert (root / "inbox" / "a.jpg").exists()
         line.close()
         slow.voidresp()
-        until("filed", lambda: at_rest(root) == 1)
+        until("filed", ended(root, 1))
     assert running.stop() == 0
     books.check(root, Counter([books.content(LARGE)]))
 
@@ -151,7 +151,7 @@ def test_rsync_in_each_of_its_modes_brings_each_photo_once(root: Path, running: 
             (folder / f"IMG_{number:04d}.JPG").write_bytes(photos[-1])
         given = [word.format(inbox=inbox) for word in words]
         subprocess.run(rsync(*given, f"{tmp_path / mode}/", f"{inbox}/{mode}/"), check=True)
-    until("all filed", lambda: at_rest(root) == len(photos))
+    until("all filed", ended(root, len(photos)))
     assert running.stop() == 0
     books.check(root, Counter(map(books.content, photos)))
     assert Counter(row["camera"] for row in rows(root)) == dict.fromkeys(RSYNC_MODES, each)
@@ -176,7 +176,7 @@ def test_an_rsync_that_was_interrupted_and_begun_again_brings_the_photo_once(
             time.sleep(0.4)  # longer than the quiet time
             assert at_rest(root) == len(photos) - 1, f"half a photo was taken, after {words} and {end.name}"
             subprocess.run(rsync(*words, source, f"{inbox}/"), check=True)
-            until("filed", lambda: at_rest(root) == len(photos))
+            until("filed", ended(root, len(photos)))
     assert running.stop() == 0
     books.check(root, Counter(map(books.content, photos)))
 
@@ -230,7 +230,7 @@ def test_each_ordinary_way_of_putting_a_file_there_is_heard_of_without_a_sweep(r
                 words = {"a": here / name, "b": other_disk / name, "here": here, "inbox": inbox, "name": name}
                 subprocess.run(["sh", "-c", command.format(**words)], check=True)
                 begun = time.monotonic()
-                until(f"filed, brought by {way}", lambda number=number: at_rest(root) == number + 1)  # type: ignore[misc]
+                until(f"filed, brought by {way}", ended(root, number + 1))
                 slowest_s = max(slowest_s, time.monotonic() - begun)
             assert running.stop() == 0
     finally:

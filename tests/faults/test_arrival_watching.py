@@ -17,7 +17,7 @@ import pytest
 from birdwatchd.edges.watch.window import POLL_S
 from tests import books
 from tests.faults.machine import loosen, mounted, within
-from tests.faults.told import at_rest, everybody_says, nobody_complains, rows, status
+from tests.faults.told import at_rest, ended, everybody_says, nobody_complains, rows, status
 from tests.faults.writers import drop
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, daemon, until
@@ -63,7 +63,7 @@ def test_after_an_overflow_of_the_kernels_queue_everything_is_found_at_once(root
             drop(inbox, f"{seed}.jpg", small(seed))
         running.process.send_signal(signal.SIGCONT)
         begun = time.monotonic()
-        until("all filed", lambda: at_rest(root) == 20)
+        until("all filed", ended(root, 20))
         assert time.monotonic() - begun < 20, "they waited for the ordinary sweep"
         everybody_says(root, running, "more happened in the inbox at once than the system could tell of")
         assert running.stop() == 0
@@ -80,7 +80,7 @@ def test_without_enough_watches_the_sweep_finds_all_and_everybody_says_so_until_
         for seed in range(60):
             drop(inbox / f"camera {seed}", "a.jpg", small(seed))
         drop(inbox / "late", "a.jpg", small(60))
-        until("all filed", lambda: at_rest(root) == 61)
+        until("all filed", ended(root, 61))
         everybody_says(root, running, "new files in 42 folders of the inbox are found only by the sweep")
         assert status(root)["watcher"] == "events"
         loosen(running.process.pid, max_inotify_watches=1000)
@@ -95,7 +95,7 @@ def test_without_inotify_it_starts_polling_and_goes_over_to_events_when_it_can(r
     with daemon(root, command=within(STUBBED, max_inotify_instances=0), environment=sweeping_every(30)) as running:
         drop(root / "inbox", "a.jpg", small(0))
         begun = time.monotonic()
-        until("filed", lambda: at_rest(root) == 1)
+        until("filed", ended(root, 1))
         assert time.monotonic() - begun < 2 * POLL_S + 5, "it was found by the sweep only"
         assert status(root)["watcher"] == "polling"
         everybody_says(root, running, "new files are looked for every 5 s: no line to the kernel is left")
@@ -104,7 +104,7 @@ def test_without_inotify_it_starts_polling_and_goes_over_to_events_when_it_can(r
         until("events", lambda: status(root)["watcher"] == "events")
         nobody_complains(root)
         drop(root / "inbox", "b.jpg", small(1))
-        until("filed", lambda: at_rest(root) == 2)
+        until("filed", ended(root, 2))
         assert running.stop() == 0
     check(root, 2)
 
@@ -120,12 +120,12 @@ def test_an_inbox_deleted_and_made_again_is_missed_told_of_and_watched_again(roo
         everybody_says(root, running, f"{inbox} is gone", doctor=f"{inbox} is missing")
         inbox.mkdir()
         drop(inbox, "a.jpg", small(0))
-        until("filed", lambda: at_rest(root) == 1)
+        until("filed", ended(root, 1))
         until("watched again", is_told(running, "watching anew (events)"))
         shutil.rmtree(inbox)  # so quickly that nobody saw it gone
         inbox.mkdir()
         drop(inbox, "b.jpg", small(1))
-        until("filed", lambda: at_rest(root) == 2)
+        until("filed", ended(root, 2))
         until("watched again", is_told(running, "watching anew (events)", 2))
         nobody_complains(root)
         assert running.stop() == 0
@@ -148,7 +148,7 @@ def test_from_an_inbox_renamed_or_replaced_by_a_link_nothing_is_taken_until_it_i
         assert (elsewhere / "a.jpg").exists()
         inbox.unlink()
         elsewhere.rename(inbox)
-        until("filed", lambda: at_rest(root) == 1)
+        until("filed", ended(root, 1))
         nobody_complains(root)
         assert running.stop() == 0
     check(root, 1)
@@ -161,7 +161,7 @@ def test_a_disk_mounted_over_the_inbox_is_the_inbox_and_the_bare_folder_under_it
     with daemon(root, command=STUBBED) as running:
         with mounted(inbox, "-t", "tmpfs", "birds"):
             drop(inbox, "a.jpg", small(0))
-            until("filed", lambda: at_rest(root) == 1)
+            until("filed", ended(root, 1))
             until("watched again", is_told(running, "watching anew (events)"))
         drop(inbox, "b.jpg", small(1))
         everybody_says(root, running, f"the disk of {inbox} is not mounted any more")
@@ -169,11 +169,11 @@ def test_a_disk_mounted_over_the_inbox_is_the_inbox_and_the_bare_folder_under_it
         assert (inbox / "b.jpg").exists()
         with mounted(inbox, "-t", "tmpfs", "birds"):
             drop(inbox, "c.jpg", small(2))
-            until("filed", lambda: at_rest(root) == 2)
+            until("filed", ended(root, 2))
             nobody_complains(root)
         assert running.stop() == 0
     with daemon(root, command=STUBBED) as running:  # who starts it anew says that this is the inbox now
-        until("filed", lambda: at_rest(root) == 3)
+        until("filed", ended(root, 3))
         assert running.stop() == 0
     check(root, 3)
 
@@ -191,7 +191,7 @@ def test_whichever_thread_of_the_watching_breaks_it_is_noticed_and_events_come_a
             until(f"watched again after {victim}", is_told(running, "watching anew (events)", number + 1))
             drop(inbox, f"{number}.jpg", small(2 * number + 1))
             begun = time.monotonic()
-            until("both filed", lambda number=number: at_rest(root) == 2 * number + 2)  # type: ignore[misc]
+            until("both filed", ended(root, 2 * number + 2))
             assert time.monotonic() - begun < 4, f"no events after {victim}"
         nobody_complains(root)
         assert running.stop() == 0
@@ -215,7 +215,7 @@ def test_folders_shuffled_by_a_person_do_not_end_the_watching_for_good(root: Pat
         assert time.monotonic() - begun < 20, "only the sweep found out"
         drop(inbox, "a.jpg", small(0))
         begun = time.monotonic()
-        until("filed", lambda: at_rest(root) == 1)
+        until("filed", ended(root, 1))
         assert time.monotonic() - begun < 5
         assert running.stop() == 0
     check(root, 1)
@@ -252,7 +252,7 @@ def test_in_an_inbox_that_tells_of_no_events_files_are_found_and_watched_longer(
         drop(behind, "a.jpg", small(0))
         drop(behind / "camera", "b.jpg", small(1))
         (behind / "cut.jpg").write_bytes(small(2)[:600])
-        until("both filed", lambda: at_rest(root) == 2)
+        until("both filed", ended(root, 2))
         took_s = time.monotonic() - begun
         assert 15 * SETTLE_S < took_s < 30, "who writes there cannot be told; and no sweep was due"
         assert sorted(path.name for path in behind.rglob("*.jpg")) == ["cut.jpg"]

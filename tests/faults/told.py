@@ -1,5 +1,6 @@
 """What a running daemon has done, and what it says of itself: in the log, to the service manager, and through `doctor`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ def at_rest(root: Path) -> int:
     """How many journeys have ended."""
     found = states(root)
     return sum(found.values()) - found.get(State.CLAIMED, 0) - found.get(State.DECIDED, 0)
+
+
+def ended(root: Path, count: int) -> Callable[[], bool]:
+    """For `until`: so many journeys have ended."""
+    return lambda: at_rest(root) == count
 
 
 def rows(root: Path, what: str = "*") -> list[Row]:
