@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.core.settling import Waiting, Writers
-from birdwatchd.edges.files import Files
+from birdwatchd.edges.files import Files, disk
 from tests import books
 from tests.faults.told import kept
 from tests.faults.writers import DESPITE_THE_END, Writer, writing
@@ -214,6 +214,44 @@ def test_a_file_whose_room_was_reserved_first_waits_for_its_bytes(garden: Bench,
         writer.write_to(1)
     garden.let_pass(40)
     assert is_filed_once(garden, data)
+
+
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize(
+    ("just_before", "just_after", "kept_versions"), [(1, None, [1]), (None, 1, [0, 1]), (1, 2, [1, 2])]
+)
+def test_at_whichever_moment_of_a_claim_a_file_is_replaced_what_was_there_is_kept(
+    garden: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    just_before: int | None,
+    just_after: int | None,
+    kept_versions: list[int],
+) -> None:
+    """The claim finds another file under the name that it judged, or leaves the name to the next, or both."""
+    versions = [jpeg(seed=seed) for seed in range(3)]
+    path, renamed, claims = garden.root / "inbox" / "a.jpg", disk.renamed, 0
+
+    def replace_by(number: int | None) -> None:
+        if number is not None:
+            path.with_name(".next").write_bytes(versions[number])
+            path.with_name(".next").replace(path)
+
+    def claim_in_bad_company(source: Path, target: Path) -> bool:
+        nonlocal claims
+        claims += 1
+        if claims > 1:
+            return renamed(source, target)
+        replace_by(just_before)
+        done = renamed(source, target)
+        replace_by(just_after)
+        return done
+
+    monkeypatch.setattr(disk, "renamed", claim_in_bad_company)
+    replace_by(0)
+    garden.let_pass(70)
+    assert claims > 1
+    books.check(garden.root, Counter(books.content(versions[number]) for number in kept_versions))
+    assert garden.worker.problems == {}
 
 
 @pytest.mark.fault("A13")
