@@ -58,7 +58,7 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Collections:
 def test_what_broke_other_parsers_does_no_harm(collections: Collections, name: str) -> None:
     ends = hold_the_law(collections.fed, collections.of(name))
     assert ends["review"] + ends["empty"] >= 80, "the whole ones among them are kept"
-    assert len(ends) > 3, "there is something of many sorts"
+    assert len(ends) >= 3, "there is something of many sorts"
     tell(f"{name}: {dict(ends)}; slowest of all: {collections.fed.slowest}")
 
 
