@@ -100,7 +100,7 @@ def _pillow_archive() -> Path:
         check=False,
     )
     if asked.returncode:
-        raise Missing(f"Pillow's test pictures: the package index does not answer: {asked.stderr.strip()[-200:]}")
+        raise Missing(f"Pillow's test pictures: the package index does not answer: {_one_line(asked.stderr)}")
     source: dict[str, Any] | None = tomllib.loads(asked.stdout)["packages"][0].get("sdist")
     if source is None:
         raise Missing("Pillow's test pictures: the package index has no source package of it")
@@ -140,7 +140,7 @@ def _debian_archive(name: str) -> Path:
         raise Missing(f"{name}'s test pictures: they come with Debian's source packages, and there is no apt-get")
     folder.mkdir(exist_ok=True)
     environment = os.environ | {"APT_CONFIG": str(_apt_configuration()), "LC_ALL": "C"}
-    said = ""
+    said: list[str] = []
     for words in (["update"], ["source", "--download-only", "--tar-only", name]):
         try:
             done = subprocess.run(
@@ -154,10 +154,14 @@ def _debian_archive(name: str) -> Path:
             )
         except subprocess.TimeoutExpired as error:
             raise Missing(f"{name}'s test pictures: the mirror does not answer within {PATIENCE_S} s") from error
-        said = done.stderr.strip()[-200:]
+        said.append(_one_line(done.stderr))
     if found := sorted(folder.glob(f"{name}_*.orig.tar.*")):
         return found[-1]
-    raise Missing(f"{name}'s test pictures: apt has no source package of it: {said}")
+    raise Missing(f"{name}'s test pictures: apt cannot fetch its source package: {'; '.join(filter(None, said))}")
+
+
+def _one_line(said: str) -> str:
+    return " ".join(said.split())[:200]
 
 
 def _apt_configuration() -> Path:
