@@ -14,6 +14,8 @@ from tests.faults import corpora
 from tests.faults.feeding import Fed, feed, fresh_root, hold_the_law, inbox_name, numbered, tell, what_is_wrong
 from tests.faults.mutants import DAMAGES, good, mutant, mutants
 
+pytestmark = pytest.mark.timeout(900)  # with fetching
+
 FOR_CI = 1000
 FOR_TORTURE = 5000
 
@@ -53,7 +55,6 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Collections:
 
 
 @pytest.mark.fault("B02")
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", corpora.NAMES)
 def test_what_broke_other_parsers_does_no_harm(collections: Collections, name: str) -> None:
     ends = hold_the_law(collections.fed, collections.of(name))
@@ -120,7 +121,6 @@ def hold_for_mutants(tmp_path: Path, count: int, seed: int) -> Counter[str]:
 
 
 @pytest.mark.fault("B03")
-@pytest.mark.timeout(600)
 def test_a_thousand_mutants_of_good_pictures_do_no_harm(tmp_path: Path) -> None:
     ends = hold_for_mutants(tmp_path, FOR_CI, seed=0)
     assert {"damaged", "truncated", "review"} <= ends.keys()
