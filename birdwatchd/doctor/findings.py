@@ -108,11 +108,13 @@ def _daemon(files: Files, status: Row | None, sweep_s: float, age_s: Callable[[s
     else:
         yield from _running_daemon(status)
     for one in json.loads(status["waiting_files"]) if status else []:
-        yield Finding("inbox", f"{one['file']} waits: {one['why']}")
+        why, hint = _advised(one["why"])
+        yield Finding("inbox", f"{one['file']} waits: {why}", hint or None)
 
 
 BETTER_ADVICE = {
     "Too many open files": "restart it: `sudo systemctl restart birdwatchd`; if it comes again, please report it",
+    "may not be taken: Operation not permitted": "its folder is sticky, so that only who owns a file may take it: `chmod -t` it",
     "can't start new thread": "too much runs on this machine; birdwatchd works on, but slower. Restart it when that is over",
 }
 """What the system says of itself, whatever birdwatchd was about to do."""
@@ -121,9 +123,8 @@ BETTER_ADVICE = {
 def _running_daemon(status: Row) -> Iterator[Finding]:
     problems = json.loads(status["problems"])
     for problem in problems:
-        what, hint = _parted(problem)
-        better = next((advice for words, advice in BETTER_ADVICE.items() if words in what), hint)
-        yield Finding("daemon", what, better or "set right what it says; birdwatchd tries again by itself")
+        what, hint = _advised(problem)
+        yield Finding("daemon", what, hint or "set right what it says; birdwatchd tries again by itself")
     if status["watcher"] == "sweep" and not problems:
         yield Finding("daemon", "new photos are found only by the sweep", "restart it: `systemctl restart birdwatchd`")
     if status["version"] != __version__:
@@ -134,6 +135,12 @@ def _running_daemon(status: Row) -> Iterator[Finding]:
         )
     elif not problems:
         yield Finding("daemon", f"it is working; new photos are noticed by {status['watcher']}")
+
+
+def _advised(problem: str) -> tuple[str, str]:
+    """A problem as the daemon tells it, and what to do about it; that is empty when nothing need be done."""
+    what, hint = _parted(problem)
+    return what, next((advice for words, advice in BETTER_ADVICE.items() if words in what), hint)
 
 
 def _parted(problem: str) -> tuple[str, str]:

@@ -40,7 +40,7 @@ _OF_UNIT = (
     "DevicePolicy", "PrivateNetwork", "PrivateUsers", "PrivateMounts", "RestrictAddressFamilies", "RestrictNamespaces",
     "MemoryDenyWriteExecute", "SystemCallArchitectures", "SystemCallErrorNumber",
 )  # fmt: skip
-_OUR_DROP_INS = frozenset({"gpu.conf", "inbox-of-another-owner.conf", "override.conf"})
+_OUR_DROP_INS = frozenset({"gpu.conf", "inbox.conf", "override.conf"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,11 +92,21 @@ def test_what_a_daemon_says_of_itself_is_told_with_what_to_do(root: Path) -> Non
             "/x: Too many open files (look at that disk)",
         ]
         make_it_say(root, "problems", json.dumps(problems))
+        waiting = [
+            {"file": "a.jpg", "why": "its end has not arrived yet"},
+            {"file": "b.jpg", "why": "b.jpg may not be taken: Operation not permitted (give the right: chmod g+w)"},
+        ]
+        make_it_say(root, "waiting_files", json.dumps(waiting))
         until("it has problems", lambda: "BAD  daemon: it is (rather) full\n" in told())
         said = told()
     assert "BAD  daemon: it is (rather) full\n       do this: make room (soon)\n" in said
     assert "BAD  daemon: it is odd\n       do this: set right what it says" in said
     assert "Too many open files\n       do this: restart it" in said
+    assert "ok   inbox: a.jpg waits: its end has not arrived yet\n" in said
+    assert (
+        "BAD  inbox: b.jpg waits: b.jpg may not be taken: Operation not permitted\n       do this: its folder is sticky"
+        in said
+    )
 
 
 def test_without_a_daemon_the_walls_of_the_terminal_are_tried_and_it_says_so(root: Path) -> None:

@@ -1,7 +1,7 @@
 """The README is true: every command block in it is run, in order, on a fresh copy of the checkout by a user with an empty home.
 
 Each block says in a comment before it how it is run: `run`, `output` (what it prints must be what the next block shows), `daemon` and
-`server` (stay running), `service` (under real systemd), `ci` (it is what CI calls).
+`server` (stay running), `service` (under real systemd, in test_booted.py), `ci` (it is what CI calls).
 """
 
 import functools
@@ -148,27 +148,3 @@ def test_every_command_block_works_for_a_new_user(
                 assert done.stdout == block["shown"], f"{text}\nprints\n{done.stdout}"
             if "cp ~/Pictures" in text:
                 until("the photos at rest", lambda: not any(path.is_file() for path in inbox.rglob("*")))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_service_section_works_under_real_systemd(real_photos: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root to boot a system")
-    if shutil.which("systemd-nspawn") is None:
-        pytest.skip("no systemd-nspawn (Debian package systemd-container) to boot a system with")
-    photos = [
-        next((real_photos / "scenes" / "no-bird").glob("*.jpg")),
-        next((real_photos / "birds" / "mallard").glob("*.jpg")),
-    ]
-    probe = subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False
-    )
-    if probe.returncode != 0:
-        pytest.skip(f"this machine lets nobody mount: {probe.stderr.strip()}")
-    script = REPOSITORY / "tests" / "service" / "boot_in_nspawn.sh"
-    done = subprocess.run(
-        ["bash", str(script), *map(str, photos)], capture_output=True, text=True, timeout=580, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert done.stdout.strip().endswith("all done")

@@ -1,6 +1,7 @@
 """The service as systemd reads it: the unit is valid and closed, its folders are what people need, its command line works."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,6 +17,7 @@ SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "birdwatchd.service"
 ROOT = "/var/lib/birdwatchd"
 PROGRAM = "/opt/birdwatchd/venv/bin/birdwatchd"
+DROP_INS = sorted((SYSTEMD / "drop-ins").glob("*.conf"))
 OPEN_TO_GROUP = ("", "inbox", "library", "review", "empty", "quarantine", "duplicates", "reports")
 
 
@@ -40,16 +42,60 @@ def _here(command: str, root: Path) -> list[str]:
     return [sys.executable, "-m", "birdwatchd", *words] if program == PROGRAM else [program, *words]
 
 
-def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))  # verify wants the program to be there
-    done = _run(_tool("systemd-analyze"), "verify", "--man=no", str(unit))
+@pytest.fixture(params=[None, *DROP_INS], ids=lambda drop_in: drop_in.stem if drop_in else "plain")
+def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path | None]:
+    """A system's folder with the unit in it, plain or with one drop-in; and that drop-in."""
+    units = tmp_path / "etc" / "systemd" / "system"
+    (units / f"{UNIT.name}.d").mkdir(parents=True)
+    (units / UNIT.name).write_text(
+        UNIT.read_text().replace(PROGRAM, "/bin/true")
+    )  # verify wants the program to be there
+    if request.param is not None:
+        shutil.copy(request.param, units / f"{UNIT.name}.d")
+    return tmp_path, request.param
+
+
+def test_systemd_finds_no_fault_in_the_unit(
+    installed: tuple[Path, Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = installed[0] / "etc" / "systemd" / "system"
+    monkeypatch.setenv("SYSTEMD_UNIT_PATH", f"{units}:")
+    done = _run(_tool("systemd-analyze"), "verify", "--man=no", str(units / UNIT.name))
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_unit_is_closed() -> None:
-    done = _run(_tool("systemd-analyze"), "security", "--offline=true", "--threshold=10", "--no-pager", str(UNIT))
+def test_a_fault_in_a_drop_in_would_be_found(
+    installed: tuple[Path, Path | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = installed[0] / "etc" / "systemd" / "system"
+    (units / f"{UNIT.name}.d" / "wrong.conf").write_text("[Service]\nPrivateDevices=perhaps\n")
+    monkeypatch.setenv("SYSTEMD_UNIT_PATH", f"{units}:")
+    assert "wrong.conf" in _run(_tool("systemd-analyze"), "verify", "--man=no", str(units / UNIT.name)).stderr
+
+
+def test_the_unit_is_as_closed_as_its_files_say(installed: tuple[Path, Path | None]) -> None:
+    root, drop_in = installed
+    done = _run(
+        _tool("systemd-analyze"),
+        "security",
+        "--offline=true",
+        f"--root={root}",
+        "--threshold=10",
+        "--no-pager",
+        UNIT.name,
+    )
     assert done.returncode == 0, done.stdout[-300:]
+    level = float(done.stdout.rpartition(f"level for {UNIT.name}: ")[2].split()[0])
+    if drop_in is None:
+        assert level <= 0.6
+        return
+    said = re.search(r"\(systemd (\d+)\): (0\.\d)", drop_in.read_text())
+    assert said is not None, "each drop-in says how far it opens the unit"
+    assert level <= 0.7
+    here = _run(_tool("systemd-analyze"), "--version").stdout.split()[1]
+    if here != said[1]:
+        pytest.skip(f"the figure in the file is of systemd {said[1]}; this is systemd {here}")
+    assert level == float(said[2])
 
 
 def test_the_user_and_the_group_are_made(tmp_path: Path) -> None:

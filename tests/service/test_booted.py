@@ -1,0 +1,314 @@
+"""The service under real systemd, installed as the README says: it files photos, stands its walls, and comes back or stays down.
+
+One system for all tests, in the order of a life: each begins with the service as the README leaves it. What the machine must offer is
+told in `tests/service/nspawn.py`.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import jpeg
+from tests.service.nspawn import BIRDS, INBOX, Machine, service_blocks, skip_unless_possible
+from tests.service.running import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+INSTALL, SERVICE, GROUP, START, ELSEWHERE, GRAPHICS, REMOVE = range(7)
+"""The command blocks of the README's section, by what they do."""
+
+NEWER = """
+cp -r /srv/code /srv/newer
+sed -i 's/__version__ = ".*"/__version__ = "99.0"/' /srv/newer/birdwatchd/__init__.py
+/opt/birdwatchd/venv/bin/pip wheel --quiet --no-deps --wheel-dir /srv/wheels /srv/newer
+"""
+
+
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory, real_photos: Path) -> Iterator[Machine]:
+    """A running system with the service in it."""
+    skip_unless_possible()
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    try:
+        machine.build()
+        blocks = service_blocks()
+        prepared = "\n".join(blocks[block] for block in (INSTALL, SERVICE, GROUP))
+        machine.prepare(f"useradd --no-create-home member\nuseradd --no-create-home camera\n{prepared}\n{NEWER}")
+        photos = machine.image / "srv" / "photos"
+        photos.mkdir()
+        (photos / "garden.jpg").write_bytes(next((real_photos / "scenes" / "no-bird").glob("*.jpg")).read_bytes())
+        (photos / "mallard.jpg").write_bytes(next((real_photos / "birds" / "mallard").glob("*.jpg")).read_bytes())
+        for seed in range(60):
+            (photos / f"{seed}.jpg").write_bytes(jpeg(seed=seed))
+        machine.boot()
+        machine.shell(blocks[START])
+        yield machine
+    finally:
+        machine.switch_off()
+
+
+@pytest.fixture
+def machine(booted: Machine) -> Machine:
+    """The system, with the service running as the README leaves it."""
+    for drop_in in ("test", "gpu", "inbox"):
+        booted.remove(drop_in)
+    booted.shell(f"rm -f {BIRDS}/config.toml")
+    if not booted.is_active() or booted.unit("NeedDaemonReload") == "yes" or booted.unit("DropInPaths"):
+        booted.start()
+    return booted
+
+
+def drop(machine: Machine, *names: str, into: str = str(INBOX), user: str = "member") -> None:
+    """Photos dropped by somebody whose umask lets nobody else read them."""
+    copies = "; ".join(f"cp /srv/photos/{name} {into}/" for name in names)
+    machine.shell(f"umask 077; mkdir -p {into}; {copies}", user=user)
+
+
+def filed(machine: Machine) -> int:
+    """Photos at rest."""
+    (count,) = machine.query("SELECT count(*) AS n FROM photos WHERE state NOT IN ('claimed', 'decided')")[0]
+    return int(count)
+
+
+def until_filed(machine: Machine, count: int) -> None:
+    until(f"{count} photos are filed", lambda: filed(machine) >= count)
+    assert filed(machine) == count
+
+
+def doctor(machine: Machine, *words: str) -> tuple[int, dict[str, object]]:
+    """What the doctor says to a member."""
+    done = machine.shell(f"birdwatchd doctor {' '.join(words)} --json --root {BIRDS}", user="member", check=False)
+    assert done.returncode in {0, 1}, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def open_walls(answer: dict[str, object]) -> list[str]:
+    findings = answer["findings"]
+    assert isinstance(findings, list)
+    assert len(findings) == 28
+    return [str(one["what"]) for one in findings if not one["ok"]]
+
+
+# -- it works
+
+
+@pytest.mark.fault("U01")
+def test_it_boots_and_files_what_a_member_of_the_group_drops(machine: Machine) -> None:
+    until("the service is ready", machine.is_active)
+    drop(machine, "garden.jpg", "mallard.jpg", into=f"{INBOX}/feeder")
+    until_filed(machine, 2)
+    rows = machine.query("SELECT original_name, state, camera FROM photos ORDER BY original_name")
+    assert rows == [["garden.jpg", "empty", "feeder"], ["mallard.jpg", "review", "feeder"]]
+    assert "watching" in machine.unit("StatusText")
+    code, answer = doctor(machine)
+    assert (code, answer["ok"]) == (0, True), answer
+    level = machine.ask("systemd-analyze security --no-pager birdwatchd | tail -n 1")
+    assert float(level.rpartition("birdwatchd.service: ")[2].split()[0]) <= 0.6
+
+
+@pytest.mark.fault("U03")
+def test_from_inside_every_wall_holds(machine: Machine) -> None:
+    code, answer = doctor(machine, "--sandbox")
+    assert open_walls(answer) == []
+    assert (code, answer["tried_by"]) == (0, "daemon")
+    assert machine.ask("find / /etc /usr /run /var /var/lib /tmp /dev -maxdepth 1 -name 'birdwatchd-wall*'") == ""
+
+
+@pytest.mark.fault("U03")
+def test_a_hole_in_a_wall_is_found(machine: Machine) -> None:
+    """The same trials, in a unit that somebody opened."""
+    machine.add(
+        "test",
+        "[Service]\nPrivateNetwork=no\nRestrictAddressFamilies=AF_UNIX AF_INET\nNoExecPaths=\nTemporaryFileSystem=\n",
+    )
+    machine.start()
+    code, answer = doctor(machine, "--sandbox")
+    assert code == 1
+    found = " / ".join(open_walls(answer))
+    assert "AF_INET" in found
+    assert f"it can load code that it wrote into {BIRDS}" in found
+    assert "it can talk to /run/" in found
+
+
+# -- drop-ins
+
+
+@pytest.mark.fault("A05")
+def test_the_inbox_may_lie_elsewhere_and_belong_to_a_server(machine: Machine) -> None:
+    before = filed(machine)
+    machine.shell(
+        "mkdir -p /srv/camera; mountpoint -q /srv/camera || mount -t tmpfs -o mode=755 tmpfs /srv/camera; chown camera: /srv/camera"
+    )
+    machine.shell("umask 077; mkdir -p /srv/camera/pond; cp /srv/photos/1.jpg /srv/camera/pond/", user="camera")
+    machine.shell(service_blocks()[ELSEWHERE])
+    until("the service is ready", machine.is_active)
+    drop(machine, "2.jpg", into="/srv/camera", user="camera")
+    drop(machine, "3.jpg", into="/srv/camera/hedge", user="camera")
+    until_filed(machine, before + 3)
+    assert machine.query("SELECT camera FROM photos ORDER BY id DESC LIMIT 3").count(["hedge"]) == 1
+    assert machine.ask("find /srv/camera -type f") == ""
+    assert open_walls(doctor(machine, "--sandbox")[1]) == []
+    drop(machine, "4.jpg")  # the folder of that name on the outside is another one now
+    assert machine.ask(f"ls {INBOX}/4.jpg").strip() == f"{INBOX}/4.jpg"
+    machine.remove("inbox")
+    machine.start()
+    until_filed(machine, before + 4)
+
+
+def test_it_may_be_given_a_graphics_card(machine: Machine) -> None:
+    """There is none in this system: it starts, computes on the processor, and opens no more walls than it says."""
+    before = filed(machine)
+    machine.shell(service_blocks()[GRAPHICS])
+    until("the service is ready", machine.is_active)
+    drop(machine, "5.jpg")
+    until_filed(machine, before + 1)
+    found = open_walls(doctor(machine, "--sandbox")[1])
+    assert sorted(found) == [
+        "it can have memory that is both written and run",
+        "it can run a program that is in no file (memfd_create)",
+    ]
+
+
+# -- it comes back, or stays down
+
+
+@pytest.mark.fault("C07")
+def test_a_stopped_daemon_is_ended_by_the_watchdog_and_the_next_files_everything(machine: Machine) -> None:
+    before = filed(machine)
+    machine.add("test", "[Service]\nWatchdogSec=5\n")
+    machine.start()
+    machine.shell("systemctl kill --signal=STOP birdwatchd")
+    begun = time.monotonic()
+    drop(machine, "6.jpg", "7.jpg")
+    until("it is started again", lambda: machine.unit("NRestarts") == "1" and machine.is_active())
+    assert time.monotonic() - begun < 5 + 5 + 10, "WatchdogSec and five seconds, and the start"
+    until_filed(machine, before + 2)
+    said = machine.ask("journalctl --unit birdwatchd --output cat --no-pager")
+    assert "Failed with result 'watchdog'" in said
+    assert 'service.py", line' in said, "where it hung"
+
+
+@pytest.mark.fault("U02")
+def test_with_bad_settings_it_stays_down_and_systemctl_says_why(machine: Machine) -> None:
+    machine.shell("systemctl stop birdwatchd")
+    machine.shell(f"printf '[inbox]\\nsettle = 3\\n' > {BIRDS}/config.toml")
+    machine.shell("systemctl start birdwatchd", check=False)
+    until("it has given up", lambda: machine.unit("ActiveState") == "failed")
+    assert (machine.unit("ExecMainStatus"), machine.unit("NRestarts")) == ("2", "0")
+    shown = machine.shell("systemctl status --no-pager birdwatchd", check=False).stdout
+    assert "settle_s" in shown
+    code, answer = doctor(machine)
+    assert code == 1
+    assert "systemctl status birdwatchd" in json.dumps(answer)
+    machine.shell(f"rm {BIRDS}/config.toml")
+    machine.start("start")
+
+
+@pytest.mark.fault("U02")
+def test_a_daemon_that_crashes_again_and_again_stays_down_after_ten_times(machine: Machine) -> None:
+    crash = "[Service]\nExecStartPre=\nExecStart=\nExecStart=/bin/sh -c 'kill -SEGV $$$$'\nRestartSec=100ms\n"
+    machine.shell("systemctl stop birdwatchd; systemctl reset-failed birdwatchd || true")
+    machine.add("test", crash)
+    machine.shell("systemctl start birdwatchd", check=False)
+    until("it has given up", lambda: machine.unit("ActiveState") == "failed")
+    assert machine.unit("NRestarts") == "10"
+    code, answer = doctor(machine)
+    assert code == 1
+    assert "reset-failed" in json.dumps(answer)
+    machine.remove("test")
+    machine.start("start")
+
+
+UNDER_WAY = f"""
+import sys
+from pathlib import Path
+from birdwatchd.core.journey import Claim
+from birdwatchd.edges.files import stamp_of
+from birdwatchd.edges.store import Store, work_path
+
+root = Path("{BIRDS}")
+with Store.open(root / "birdwatchd.db") as store:
+    photos = [Path("/srv/photos") / f"{{number}}.jpg" for number in range(20, 34)]
+    claims = [Claim(photo.name, stamp_of(photo.stat()), None, "2026-01-01T00:00:00.000Z") for photo in photos]
+    for photo_id, photo in zip(store.journeys.record_claims(claims), photos, strict=True):
+        (root / work_path(photo_id)).write_bytes(photo.read_bytes())
+"""
+"""Photos that a crash left half-way."""
+
+SLOW = """
+import time
+from birdwatchd import examining
+look = examining.Examiner.examine
+examining.Examiner.examine = lambda self, data: (time.sleep(1), look(self, data))[1]
+from birdwatchd.cli import main
+main()
+"""
+"""The program on a machine that needs a second for each photo."""
+
+
+@pytest.mark.fault("U04")
+def test_a_start_that_repairs_for_long_is_waited_for(machine: Machine) -> None:
+    before = filed(machine)
+    machine.shell("systemctl stop birdwatchd")
+    machine.shell(f"cat > /srv/slow.py <<'END'\n{SLOW}\nEND")
+    machine.shell(f"/opt/birdwatchd/venv/bin/python - <<'END'\n{UNDER_WAY}\nEND", user="birdwatchd")
+    slow = f"/opt/birdwatchd/venv/bin/python /srv/slow.py run --root {BIRDS}"
+    machine.add("test", f"[Service]\nExecStartPre=\nExecStart=\nExecStart={slow}\nTimeoutStartSec=8\n")
+    begun = time.monotonic()
+    machine.start("start")
+    assert time.monotonic() - begun > 8, "it was ready before its time was up: nothing was tried"
+    assert machine.unit("NRestarts") == "0"
+    assert filed(machine) == before + 14, "ready is said when all is repaired"
+
+
+@pytest.mark.fault("U06")
+def test_replaced_while_it_runs_it_works_on_and_the_next_start_is_the_new_one(machine: Machine) -> None:
+    before = filed(machine)
+    drop(machine, "40.jpg")
+    pip = "/opt/birdwatchd/venv/bin/pip install --quiet --no-deps --no-index --force-reinstall"
+    machine.shell(f"{pip} /srv/wheels/*.whl")
+    drop(machine, "41.jpg", "42.jpg")
+    until_filed(machine, before + 3)
+    _, answer = doctor(machine)
+    assert "and 99.0 is installed" in json.dumps(answer)
+    machine.start()
+    drop(machine, "43.jpg")
+    until_filed(machine, before + 4)
+    assert machine.query("SELECT version FROM status") == [["99.0"]]
+    assert doctor(machine)[0] == 0
+
+
+@pytest.mark.fault("U06")
+def test_an_older_program_leaves_a_newer_log_alone_and_says_so(machine: Machine) -> None:
+    """After a downgrade."""
+    version = machine.query("PRAGMA user_version")[0][0]
+    drop(machine, "45.jpg")
+    machine.shell("systemctl stop birdwatchd")
+    machine.shell(f"sqlite3 {BIRDS}/birdwatchd.db 'PRAGMA user_version = 999'")
+    machine.shell("systemctl start birdwatchd", check=False)
+    until("it has given up", lambda: machine.unit("ActiveState") == "failed")
+    assert (machine.unit("ExecMainStatus"), machine.unit("NRestarts")) == ("2", "0")
+    assert "newer birdwatchd" in machine.shell("systemctl status --no-pager birdwatchd", check=False).stdout
+    machine.shell(f"sqlite3 {BIRDS}/birdwatchd.db 'PRAGMA user_version = {version}'")
+    machine.start("start")
+    until("the photo that waited is filed", lambda: machine.ask(f"find {INBOX} -name '4[0-9].jpg'") == "")
+
+
+# -- its end
+
+
+@pytest.mark.fault("U01")
+def test_removed_as_the_readme_says_it_leaves_the_photos(booted: Machine) -> None:
+    photos = booted.ask(f"find {BIRDS} -name '*.jpg' -not -path '*/.birdwatchd/*' | sort")
+    assert photos.count("\n") > 10
+    booted.shell(service_blocks()[REMOVE])
+    assert booted.shell("systemctl cat birdwatchd", check=False).returncode != 0
+    assert booted.ask("find /etc/systemd /etc/tmpfiles.d /etc/sysusers.d -name 'birdwatchd*'") == ""
+    assert booted.ask(f"find {BIRDS} -name '*.jpg' -not -path '*/.birdwatchd/*' | sort") == photos
+
+
+def test_every_block_of_the_section_is_run_here() -> None:
+    assert len(service_blocks()) == REMOVE + 1
