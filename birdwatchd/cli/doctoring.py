@@ -128,7 +128,8 @@ def _pack(file: Path | None, root: Path | None, config: Path | None, *, json: bo
         settings: Settings | None = chosen_settings(root, config)
     except ConfigError:  # it is among the findings
         settings = None
-    report = parts(settings.root if settings else None, settings, list(_look(root, config)))
+    with progress_bar("looking at everything", shown=not json):
+        report = parts(settings.root if settings else None, settings, list(_look(root, config)))
     pack(report, path)
     if json:
         as_json({"file": printable(str(path)), "parts": {part.name: part.about for part in report}})
