@@ -19,7 +19,7 @@ PEN = Blanking(
     [
         ("in the inbox, kitchen-of-grandma.jpg may not be opened (give birdwatchd's user the right: chmod g+rwX), and 3 more",
          "in the inbox, … may not be opened (give birdwatchd's user the right: chmod g+rwX), and 3 more"),
-        ("cannot take orchard/my nice cat.jpg: the disk is full", "cannot take …: the disk is full"),
+        ("cannot take orchard/Oma im Garten.jpg: the disk is full", "cannot take …: the disk is full"),
         ('  File "/home/martha/code/.venv/lib/python3.11/site-packages/birdwatchd/worker.py", line 120, in sweep',
          'File "PROGRAM/lib/python3.11/site-packages/birdwatchd/worker.py", line 120, in sweep'),
         ("birdwatchd.service: Main process exited, code=killed, status=6/ABRT",
