@@ -6,6 +6,7 @@ I1 nothing lost, I2 nothing doubled, I3 rows and files agree, I7 the database is
 import hashlib
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from birdwatchd.edges.files import CANARY
@@ -43,7 +44,7 @@ def check(root: Path, dropped: Counter[str], *, settled: bool = True) -> None:
     in_inbox = files_in(root, "inbox")
     there = Counter([*resting.values(), *in_work.values(), *in_inbox.values()])
     assert there == dropped, f"I1/I2: missing {dropped - there}, too many {there - dropped}"
-    with sqlite3.connect(f"file:{root / 'birdwatchd.db'}?mode=ro", uri=True) as db:
+    with closing(sqlite3.connect(f"file:{root / 'birdwatchd.db'}?mode=ro", uri=True)) as db:
         rows = {path: (sha256, state) for path, sha256, state in db.execute("SELECT path, sha256, state FROM photos")}
         assert len(rows) == db.execute("SELECT count(*) FROM photos").fetchone()[0], "I2: two rows for one file"
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)], "I7"
