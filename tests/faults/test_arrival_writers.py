@@ -251,7 +251,7 @@ def test_at_whichever_moment_of_a_claim_a_file_is_replaced_what_was_there_is_kep
     garden.let_pass(70)
     assert claims > 1
     books.check(garden.root, Counter(books.content(versions[number]) for number in kept_versions))
-    assert garden.worker.problems == {}
+    assert garden.worker.condition.problems == {}
 
 
 @pytest.mark.fault("A13")
