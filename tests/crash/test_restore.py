@@ -1,8 +1,10 @@
 """A restore that dies anywhere: at every start after it there is the old log or the backup, whole; never an empty or a mixed one."""
 
+import errno
 import functools
 import itertools
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -21,8 +23,8 @@ import pytest
 
 from birdwatchd import restoring
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import ConfigError
-from birdwatchd.edges.files import Files
+from birdwatchd.core.errors import ConfigError, DiskFull
+from birdwatchd.edges.files import Files, disk
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.store.copies import copy_log
 from birdwatchd.service import bird_folder
@@ -356,6 +358,32 @@ def test_a_restore_whose_copy_was_taken_away_says_so_and_makes_no_empty_log(
     with bird_folder(root) as (_, store):
         assert store.questions.states() == {"filed": 3}
         assert arrive(store) > 5, "the numbers of photos that only the lost log knew are not given again"
+
+
+@pytest.mark.fault("D01", "D04")
+@pytest.mark.parametrize("when", ["before the plan", "after the plan"])
+def test_a_disk_that_fails_stops_a_restore_in_an_orderly_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    case = make_case(tmp_path, "whole")
+    root = case.copy(tmp_path / "root")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if when == "before the plan":
+            patch.setattr(restoring, "make_ready", full)
+        else:
+            patch.setattr(disk, "rename_noreplace", full)
+        with pytest.raises(DiskFull):
+            restore(root)
+    decided = when == "after the plan"
+    assert after_a_death(root, case, tmp_path / "scratch", when) is decided
+    if not decided:
+        assert [path.name for path in (root / shelving.PRIVATE).glob("*restor*")] == [], "it tidies up by itself"
+    start(root)
+    after_a_start(root, case, tmp_path / "scratch", when, restored=decided)
 
 
 def test_a_plan_that_nobody_can_read_stops_the_start_with_words(tmp_path: Path) -> None:
