@@ -145,7 +145,8 @@ def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bo
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT only put a word on the queue; a second one of them finds the default handler again.
 
-    SIGHUP means a closed terminal where there is one; elsewhere somebody asks for settings to be read anew, which needs a restart.
+    SIGHUP means a closed terminal where there is one, and often comes twice; elsewhere somebody asks for settings to be read anew,
+    which needs a restart. nohup(1) has it ignored.
     """
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -153,7 +154,8 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(number, before[number])
 
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, handle if sys.stderr.isatty() else signal.SIG_IGN)
+    closed_is_stop = sys.stderr.isatty() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, (lambda *_: stop()) if closed_is_stop else signal.SIG_IGN)
     try:
         yield
     finally:
