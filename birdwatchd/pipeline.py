@@ -139,18 +139,23 @@ class Pipeline:
             return Round([], refused, error)
         return Round.of([Round([], refused, trouble), self._work(journeys)])
 
-    def resume(self, *, alive: Callable[[], None] = lambda: None) -> Round:
+    def resume(
+        self, *, alive: Callable[[], None] = lambda: None, stopping: Callable[[], bool] = lambda: False
+    ) -> Round:
         """End every journey that was cut short, and clear the work folder. May be repeated; does nothing when all is in order.
 
         Args:
             alive: is called after each batch, for whoever waits.
+            stopping: asked before each batch; what is left then is for the next process.
         """
         journeys = self._journeys.under_way()
         self._clear_work_folder({journey.source for journey in journeys})
-        return Round.of(self._resume(journeys, alive))
+        return Round.of(self._resume(journeys, alive, stopping))
 
-    def _resume(self, journeys: Sequence[Journey], alive: Callable[[], None]) -> Iterator[Round]:
-        for batch in _batches([journey for journey in journeys if journey.target is not None]):
+    def _resume(
+        self, journeys: Sequence[Journey], alive: Callable[[], None], stopping: Callable[[], bool]
+    ) -> Iterator[Round]:
+        for batch in _batches([journey for journey in journeys if journey.target is not None], stopping):
             yield self._finished(batch, self._mover.finish(batch))
             alive()
         here: list[Journey] = []
@@ -162,14 +167,14 @@ class Pipeline:
         in_hand = self._files.in_hand()
         suspects = [journey for journey in here if in_hand is None or journey.photo_id in in_hand]
         killers = [journey for journey in suspects if journey.attempts >= MAX_ATTEMPTS]
-        for batch in _batches(killers):
+        for batch in _batches(killers, stopping):
             yield self._work(batch, refuse=Crashed("birdwatchd stopped twice while it read this file"))
         if self.examiner is None:
             return
-        for batch in _batches([journey for journey in suspects if journey not in killers]):
+        for batch in _batches([journey for journey in suspects if journey not in killers], stopping):
             yield self._work(batch, alone=True)
             alive()
-        for batch in _batches([journey for journey in here if journey not in suspects]):
+        for batch in _batches([journey for journey in here if journey not in suspects], stopping):
             yield self._work(batch)
             alive()
 
@@ -263,8 +268,11 @@ class Pipeline:
         return None
 
 
-def _batches(journeys: Sequence[Journey]) -> Iterator[Sequence[Journey]]:
-    return (journeys[start : start + BATCH_PHOTOS] for start in range(0, len(journeys), BATCH_PHOTOS))
+def _batches(journeys: Sequence[Journey], stopping: Callable[[], bool]) -> Iterator[Sequence[Journey]]:
+    for start in range(0, len(journeys), BATCH_PHOTOS):
+        if stopping():
+            return
+        yield journeys[start : start + BATCH_PHOTOS]
 
 
 def _begun(photo_id: int, claim: Claim) -> Journey:

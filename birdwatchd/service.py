@@ -8,6 +8,7 @@ import logging
 import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -80,12 +81,26 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
     hints: queue.SimpleQueue[Hint | Chore | type[StopIteration]] = queue.SimpleQueue()
     with ExitStack() as stack:
         files, store = stack.enter_context(bird_folder(settings.root))
-        stack.enter_context(_signals(lambda: hints.put(StopIteration)))
+        stop_wanted = threading.Event()
+
+        def stop() -> None:
+            stop_wanted.set()
+            hints.put(StopIteration)
+
+        stack.enter_context(_signals(stop))
         notifier = Notifier.from_environment()
         poll = settings.inbox.poll or files.inbox_is_remote
         watch = Watch(files.path(shelving.INBOX), hints.put, poll=poll)
         stack.callback(watch.stop)
-        worker = Worker(settings, files, store, load_spotter=spotter_loader(settings), watch=watch, notifier=notifier)
+        worker = Worker(
+            settings,
+            files,
+            store,
+            load_spotter=spotter_loader(settings),
+            watch=watch,
+            notifier=notifier,
+            stopping=stop_wanted.is_set,
+        )
         worker.open_eye()
         worker.resume()
         watch.start()  # before the first sweep, so that nothing falls between the two

@@ -4,6 +4,7 @@ One owner, one thread. It owns the settling files, the log and the photos; whoev
 """
 
 import functools
+import gc
 import itertools
 import json
 import logging
@@ -46,6 +47,9 @@ LAMP_EVERY_S = 5.0
 FRESH_S = 300.0
 """The watchdog is fed only while something was finished within this time: a photo, a sweep, a canary, a piece of a wish."""
 
+MOST_WAL_BYTES = 64 << 20
+"""Beyond that the write-ahead log of SQLite makes every read slow."""
+
 BACK_OFF_S = 5.0
 HINDERING = ("disk", "root", "log", "room")
 """Parts whose trouble keeps photos from being taken for a while."""
@@ -72,6 +76,7 @@ class Worker:
         clock: seconds, monotonic; an argument so that tests pass hours in no time.
         wall_clock: seconds since 1970, for a worker that lives too short to see a file stand still for long: then the kernel's own
             date of the last change tells how long it has. None: only what was seen counts.
+        stopping: whether somebody wants it to end: then a long recovery is left to the next process.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Worker:
         clock: Callable[[], float] = monotonic,
         now: Callable[[], str] = now_utc,
         wall_clock: Callable[[], float] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._files = files
@@ -97,6 +103,7 @@ class Worker:
         self._now = now
         self._started_at = now()
         self._wall_clock = wall_clock
+        self._stopping = stopping
         self._settling = Settling(quiet_s=settings.inbox.settle_s, unfinished_s=settings.inbox.unfinished_s)
         self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
         self.review = Review(files, store, None, now=now)
@@ -133,7 +140,7 @@ class Worker:
         """End what was cut short."""
         begun = self._clock()
         with self._survived("unfinished"):
-            self._report(self.pipeline.resume(alive=self._more_time), begun)
+            self._report(self.pipeline.resume(alive=self._more_time, stopping=self._stopping), begun)
 
     def hint(self, path: Hint) -> None:
         """Something may have happened at this inbox path; None: anywhere."""
@@ -163,11 +170,36 @@ class Worker:
             self._list_inbox()
             if not self._hindered and not self.pipeline.has_unfinished():
                 self.condition.fine("disk")  # what it kept from being taken has been ended by `resume`, or is gone
+        self.keeper.look()
+        self._weigh_wal()
         with self._survived("log"):
             self._store.requests.write_status(self._status())
         self._finished_at = self._clock()
 
+    def _weigh_wal(self) -> None:
+        size = self._store.connection.wal_bytes()
+        if size <= MOST_WAL_BYTES:
+            self.condition.fine("wal")
+            return
+        self.condition.trouble(
+            "wal",
+            f"{size >> 20} MB of the log cannot be folded back into it, because another program keeps reading:"
+            " close programs that have birdwatchd.db open",
+        )
+
     def _list_inbox(self) -> None:
+        with _nothing_collected():
+            closed, held = self._see_inbox()
+        if CANARY in held:
+            held.remove(CANARY)
+            self._canary_came(by_event=False)
+        self.pipeline.look_after_strays(held)
+        self._refused = {path: why for path, why in self._refused.items() if path in self._settling}
+        self._tell_of_the_unfinished()
+        self._tell_of_the_untakable(closed)
+
+    def _see_inbox(self) -> tuple[list[str], list[str]]:
+        """Look at every file of the inbox; returns the folders that are closed to us, and originals with a hidden name."""
         now = self._clock()
         closed: list[str] = []
         held: list[str] = []
@@ -177,14 +209,8 @@ class Worker:
             stood_s = 0.0 if self._wall_clock is None else max(0.0, self._wall_clock() - stamp.ctime_ns / 1e9)
             self._settling.see(path, stamp, now, stood_s=stood_s)
         self._settling.end_sweep()
-        if CANARY in held:
-            held.remove(CANARY)
-            self._canary_came(by_event=False)
         self._hindered = {path for path in self._hindered if path in self._settling}
-        self.pipeline.look_after_strays(held)
-        self._refused = {path: why for path, why in self._refused.items() if path in self._settling}
-        self._tell_of_the_unfinished()
-        self._tell_of_the_untakable(closed)
+        return closed, held
 
     def _tell_of_the_unfinished(self) -> None:
         waiting = set(self._settling.waiting_for(Waiting.UNFINISHED))
@@ -440,6 +466,16 @@ class Worker:
             yield
         if part in HINDERING and part in self.condition.problems:
             self._back_off_until = self._clock() + BACK_OFF_S
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A sweep makes tens of thousands of small objects that all stay; looking for garbage among them takes a third of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _is_ignored_by(patterns: Sequence[str], name: str, *, folder: bool = False) -> bool:

@@ -241,3 +241,12 @@ def test_many_that_were_left_behind_share_their_commits(garden: Garden, monkeypa
     monkeypatch.setattr(garden.store.journeys, "record_receipts", count)
     assert len(garden.pipeline.resume().outcomes) == 16
     assert commits[0] <= 2, "the suspects, and all the others"
+
+
+def test_who_is_told_to_stop_leaves_the_rest_of_a_long_recovery_to_the_next_process(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = _left_behind(garden, 12, monkeypatch)
+    assert garden.pipeline.resume(stopping=lambda: True).outcomes == []
+    assert len(garden.pipeline.resume().outcomes) == 12
+    books.check(garden.root, Counter(map(books.content, photos.values())))
