@@ -29,6 +29,7 @@ AT_ONCE = {
     "BIRDWATCHD_INBOX__SETTLE_S": "0",
     "BIRDWATCHD_INBOX__UNFINISHED_S": "0",
     "BIRDWATCHD_INBOX__SWEEP_S": "1",
+    "BIRDWATCHD_INBOX__RESERVE_MB": "0",  # the disks of tests are small
     "PYTHONDONTWRITEBYTECODE": "1",  # so that every start makes the same system calls
     "PYTHONHASHSEED": "0",
 }
