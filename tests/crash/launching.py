@@ -11,7 +11,7 @@ that the crash tests lean on are in `GRIPS`; when a room is rebuilt, this table 
     receipt-before-move    wrong order: the log says that photos are where they will be
     unlink-before-copy     wrong order: an original on another disk goes before its copy is there
     normal-sync            the log is not synced with each commit
-    no-sync                nothing is synced: neither folders nor files nor the log
+    no-file-sync           the log is synced, photos and folders are not
 
 Several faults are separated by semicolons.
 """
@@ -212,11 +212,6 @@ def _not_at_all(fd: object) -> None:
     """What stands in for fsync."""
 
 
-def _no_sync() -> None:
-    os.fsync = _not_at_all
-    _sync_as("OFF")
-
-
 def put_in(one: str) -> None:
     """Put one fault into this process."""
     match one.split():
@@ -236,8 +231,8 @@ def put_in(one: str) -> None:
             _unlink_before_copy()
         case ["normal-sync"]:
             _sync_as("NORMAL")
-        case ["no-sync"]:
-            _no_sync()
+        case ["no-file-sync"]:
+            os.fsync = _not_at_all
         case _:
             raise SystemExit(f"no such fault: {one}")
 
