@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.store import Store
 from tests import books
 from tests.faults.breaking import (
     NO_RESERVE,
@@ -33,6 +32,7 @@ from tests.faults.breaking import (
     traced,
     use_up_inodes,
 )
+from tests.faults.told import at_rest, nobody_complains
 from tests.faults.tripping import Fault, Machine
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, birdwatchd, daemon, until
@@ -198,22 +198,9 @@ def test_a_disk_without_inodes_keeps_photos_waiting_and_says_so(tmp_path: Path) 
     assert (waited[0], waited[11]) == (True, False), waited
 
 
-def told(running: Daemon) -> str:
-    """What the daemon has said to the service manager since the last look."""
-    return "\n".join(running.notices())
-
-
-def at_rest(root: Path) -> int:
-    with Store.read_only(root / "birdwatchd.db") as store:
-        found = store.questions.states()
-    return sum(found.values()) - found.get("claimed", 0) - found.get("decided", 0)
-
-
-def state_of(root: Path) -> tuple[str, list[str]]:
-    with Store.read_only(root / "birdwatchd.db") as store:
-        status = store.requests.status()
-    assert status is not None
-    return status["state"], json.loads(status["problems"])
+def is_told(running: Daemon, words: str) -> bool:
+    """Whether the service manager has heard that since the last look."""
+    return any(words in notice for notice in running.notices())
 
 
 def drop_by_name_only(root: Path) -> Callable[[], None]:
@@ -236,12 +223,12 @@ def test_a_daemon_whose_disk_is_full_says_so_in_a_sweep_and_goes_on_when_there_i
         with daemon(root, command=STUBBED, environment=NO_RESERVE_ENVIRONMENT) as running:
             ballast = fill(root)
             appear()
-            until("the service manager is told", lambda: "disk is full" in told(running))
+            until("the service manager is told", lambda: is_told(running, "disk is full"))
             assert "make room" in birdwatchd("doctor", root=root).stdout
             assert_nothing_is_missing(root)
             ballast.unlink()
             until("all at rest", lambda: at_rest(root) == len(ARRIVALS))
-            until("nobody complains", lambda: state_of(root) == ("working", []))
+            nobody_complains(root)
             assert running.stop() == 0
         books.check(root, DROPPED)
 
@@ -251,10 +238,10 @@ def test_a_daemon_whose_quota_is_used_up_says_so_in_a_sweep_and_goes_on_when_the
     with daemon(root, command=STUBBED) as running:
         with failing(running.process.pid, "pwrite64,mkdir:error=EDQUOT"):
             drop(root)
-            until("the service manager is told", lambda: "cannot use" in told(running))
+            until("the service manager is told", lambda: is_told(running, "cannot use"))
             assert_nothing_is_missing(root)
         until("all at rest", lambda: at_rest(root) == len(ARRIVALS))
-        until("nobody complains", lambda: state_of(root) == ("working", []))
+        nobody_complains(root)
         assert running.stop() == 0
     books.check(root, DROPPED)
 
@@ -343,7 +330,7 @@ def test_interrupted_system_calls_are_made_again(root: Path) -> None:
         with failing(running.process.pid, *(f"{call}:error=EINTR:when=1+3" for call in calls)):
             drop(root)
             until("all at rest", lambda: at_rest(root) == 1 + len(ARRIVALS))
-        until("nobody complains", lambda: state_of(root) == ("working", []))
+        nobody_complains(root)
         assert running.stop() == 0
     books.check(root, DROPPED + Counter([books.content(scratched(BIRD))]))
 
@@ -519,7 +506,7 @@ def test_a_device_that_fails_is_told_of_and_after_its_repair_everything_is_there
                 os.sync()
                 fall_sick()
                 (root / "inbox" / ".next.jpg").rename(root / "inbox" / "next.jpg")
-                until("the service manager is told", lambda: "cannot" in told(running))
+                until("the service manager is told", lambda: is_told(running, "cannot"))
                 until("the file system is read-only", lambda: "ro," in mount_options(root))
                 assert running.process.poll() is None, "it waits"
                 assert "log" in birdwatchd("doctor", root=root).stdout
@@ -592,7 +579,7 @@ def test_a_daemon_on_a_very_slow_disk_files_photos_and_feeds_the_watchdog(root: 
         running.notices()
         drop(root)
         until("all at rest", lambda: at_rest(root) == len(ARRIVALS))
-        until("the lamp is lit", lambda: "WATCHDOG=1" in told(running))
+        until("the lamp is lit", lambda: is_told(running, "WATCHDOG=1"))
     books.check(root, DROPPED)
 
 
