@@ -44,11 +44,9 @@ TICK_S = 0.5
 
 MOST_WAITING_NAMED = 20
 LAMP_EVERY_S = 5.0
+WAL_ALERT_BYTES = 64 << 20
 FRESH_S = 300.0
 """The watchdog is fed only while something was finished within this time: a photo, a sweep, a canary, a piece of a wish."""
-
-MOST_WAL_BYTES = 64 << 20
-"""Beyond that the write-ahead log of SQLite makes every read slow."""
 
 BACK_OFF_S = 5.0
 HINDERING = ("disk", "root", "log", "room")
@@ -117,6 +115,7 @@ class Worker:
         self._back_off_until = clock()
         self._busy = False
         files.alive = self._alive
+        store.connection.alive = self._light_lamp
         self._hindered: set[str] = set()
         self._refused: dict[str, str] = {}
         self._told_unfinished: set[str] = set()
@@ -171,20 +170,21 @@ class Worker:
             if not self._hindered and not self.pipeline.has_unfinished():
                 self.condition.fine("disk")  # what it kept from being taken has been ended by `resume`, or is gone
         self.keeper.look()
-        self._weigh_wal()
         with self._survived("log"):
+            self._cut_log_short()
             self._store.requests.write_status(self._status())
         self._finished_at = self._clock()
 
-    def _weigh_wal(self) -> None:
-        size = self._store.connection.wal_bytes()
-        if size <= MOST_WAL_BYTES:
-            self.condition.fine("wal")
+    def _cut_log_short(self) -> None:
+        """Between the hourly times only when it has grown out of all proportion: somebody reads without an end."""
+        log_ahead = self._store.connection
+        if log_ahead.wal_bytes() <= WAL_ALERT_BYTES or log_ahead.checkpoint():
+            self.condition.fine("reader")
             return
         self.condition.trouble(
-            "wal",
-            f"{size >> 20} MB of the log cannot be folded back into it, because another program keeps reading:"
-            " close programs that have birdwatchd.db open",
+            "reader",
+            f"the log cannot be tidied ({log_ahead.wal_bytes() / 1e6:,.0f} MB wait beside it), because another program keeps"
+            " reading it (close programs that have birdwatchd.db open)",
         )
 
     def _list_inbox(self) -> None:

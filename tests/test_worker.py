@@ -425,15 +425,3 @@ def test_the_watchdog_is_not_fed_by_a_loop_that_finishes_nothing(
     monkeypatch.undo()
     garden.let_pass(10)
     assert garden.fed > fed
-
-
-def test_a_write_ahead_log_that_cannot_be_folded_back_is_told_until_it_can(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    garden = bench()
-    monkeypatch.setattr(garden.store.connection, "wal_bytes", lambda: 70 << 20)
-    garden.let_pass(35)
-    assert "70 MB of the log" in garden.worker.condition.problems["wal"]
-    monkeypatch.undo()
-    garden.let_pass(35)
-    assert garden.worker.condition.problems == {}

@@ -5,7 +5,7 @@ Whoever opens the log makes sure that it is the log: not half of a restore, and 
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ SCHEMA_VERSION = 2
 """Kept in `PRAGMA user_version`; one more with every migration, so that an older program refuses a newer log."""
 
 BUSY_TIMEOUT_S = 10.0
+BUSY_SLICE_S = 2.0
+"""While a lock is waited for, whoever waits for us hears this often that we do."""
+
 CHECKPOINT_TIMEOUT_S = 0.2
 """How long a checkpoint waits for readers: it can be done again, and photos wait meanwhile."""
 
@@ -45,6 +48,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _translation(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite's own words quote a damaged name
+        raise DamagedDatabase(f"{path} is damaged: it holds text that is none") from error
 
 
 def _translation(error: sqlite3.DatabaseError, path: Path) -> BirdwatchdError:
@@ -53,7 +58,7 @@ def _translation(error: sqlite3.DatabaseError, path: Path) -> BirdwatchdError:
         return StoreBusy(f"{path} is locked by another program")
     if code == sqlite3.SQLITE_FULL:
         return DiskFull(f"cannot write {path}: the disk is full")
-    if code in _DAMAGE:
+    if code in _DAMAGE or (code == 0 and "decode" in str(error)):
         return DamagedDatabase(f"{path} is damaged: {error}")
     if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         return DiskTrouble(
@@ -71,6 +76,8 @@ class Connection:
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self.path = path
         self._db = db
+        self.alive: Callable[[], None] = lambda: None
+        """Called now and then while another program holds the write lock."""
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Connection":
@@ -101,6 +108,7 @@ class Connection:
                     _migrate(db)
                 else:
                     _refuse_older(db, path)
+                _wait_for_locks(db, min(BUSY_SLICE_S, BUSY_TIMEOUT_S))
             except BaseException:
                 db.close()
                 raise
@@ -145,7 +153,7 @@ class Connection:
         busy timeout. Never move a file, wait, or run a network inside.
         """
         with translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield
             except BaseException:
@@ -156,6 +164,18 @@ class Connection:
             except BaseException:
                 self._db.rollback()
                 raise
+
+    def _begin(self) -> None:
+        for _ in range(round(BUSY_TIMEOUT_S / BUSY_SLICE_S) - 1):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _LOCKED:
+                    raise
+                self.alive()
+            else:
+                return
+        self._db.execute("BEGIN IMMEDIATE")
 
     def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """One statement."""
@@ -177,11 +197,11 @@ class Connection:
 
     def checkpoint(self) -> bool:
         """Fold the write-ahead log back into the database and cut it short; False when a reader does not allow that now."""
-        self.execute(f"PRAGMA busy_timeout = {int(CHECKPOINT_TIMEOUT_S * 1000)}")
+        _wait_for_locks(self._db, CHECKPOINT_TIMEOUT_S)
         try:
             return not self.value("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
-            self.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+            _wait_for_locks(self._db, min(BUSY_SLICE_S, BUSY_TIMEOUT_S))
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log. It grows while somebody keeps reading, and with it the time that each read takes."""
@@ -198,6 +218,10 @@ class Connection:
             ]
         except DamagedDatabase as error:  # so damaged that it cannot even be checked
             return [error.message]
+
+
+def _wait_for_locks(db: sqlite3.Connection, at_most_s: float) -> None:
+    db.execute(f"PRAGMA busy_timeout = {int(at_most_s * 1000)}")
 
 
 def refuse_half_restored(path: Path) -> None:
