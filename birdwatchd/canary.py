@@ -44,8 +44,7 @@ class Canary:
         self._sent_at: float | None = None
         self._picture: bytes | None = None
         self._first: Spotting | None = None
-        self.is_heard = True
-        """Whether the last one was heard of, as far as is known."""
+        self._told_late = False
 
     def send_if_due(self) -> None:
         """Put it into the inbox, if it is time."""
@@ -63,42 +62,47 @@ class Canary:
             log.debug("no canary: %s", error)
             return
         self._sent_at = now
+        self._told_late = False
 
     def is_unheard(self) -> bool:
         """Whether one lies in the inbox and nobody has told of it for too long; true once for each."""
         late = self._sent_at is not None and self._clock() - self._sent_at > HEARD_WITHIN_S
-        if late and self.is_heard:
-            self.is_heard = False
-            return True
-        return False
+        if not late or self._told_late:
+            return False
+        self._told_late = True
+        return True
 
     def came(self, examiner: Examiner | None, *, by_event: bool) -> bool:
         """It was noticed, by an event or by the sweep: look at it, and take it away; False if none is out.
 
         Raises:
             ModelError: the eye does not see what it saw at first.
+            DiskTrouble: the disk did not give back what was written to it.
         """
         if self._sent_at is None:
             self._take_away()
             return False
         self._sent_at = None
-        self.is_heard = by_event
         if not by_event:
             self._next = self._clock() + AGAIN_AFTER_S
         try:
-            if examiner is not None:
-                self._compare(examiner, self._files.canary())
-        except TransientError as error:
+            picture = self._files.canary()
+        except TransientError as error:  # somebody tidied it away; it was noticed all the same
             log.debug("the canary is gone: %s", error)
-        finally:
-            self._take_away()
+            return True
+        self._take_away()
+        if examiner is not None:
+            self._compare(examiner, picture)
         return True
 
     def _compare(self, examiner: Examiner, picture: bytes) -> None:
         try:
             seen = examiner.examine(picture).spotting
         except PhotoError as error:
-            raise DiskTrouble(f"a picture just written to the inbox came back damaged: {error.message}") from error
+            raise DiskTrouble(
+                f"a test picture written to the inbox came back damaged: {error.message}",
+                hint="check the disk of the inbox; photos on it may be damaged, too",
+            ) from error
         first, self._first = self._first, seen
         if first is None or first.spotter_id != seen.spotter_id:
             return

@@ -67,8 +67,8 @@ class Condition:
 
     def fine(self, part: str) -> None:
         """Nothing is wrong with this part."""
-        if self.problems.pop(part, None) is not None:
-            log.info("%s: all right again", part)
+        if (over := self.problems.pop(part, None)) is not None:
+            log.info("over: %s", over)
 
     @contextmanager
     def survives(self, part: str) -> Iterator[None]:

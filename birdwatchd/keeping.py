@@ -221,6 +221,7 @@ class Keeper:
         Raises:
             TransientError: some of it cannot be deleted now; the rest was.
         """
+        self._files.check_still_there()
         boot, uptime_s = self._uptime()
         self._store.days.note(at=self._now(), boot=boot, uptime_s=uptime_s)
         days = self._retention.quarantine_days
@@ -228,24 +229,29 @@ class Keeper:
             return
         trouble: TransientError | None = None
         gone: list[int] = []
+        removed = 0
         for photo in self._store.days.expired(days=days, limit=MOST_EXPIRED):
             try:
-                self._expire(photo)
+                removed += self._expire(photo)
                 gone.append(photo["id"])
             except TransientError as error:
                 trouble = error
         if gone:
             self._store.journeys.record_missing(gone)
-            log.info("%d files removed from quarantine after %d days", len(gone), days)
+            log.info("%d files removed from quarantine after %d days", removed, days)
         if trouble is not None:
             raise trouble
 
-    def _expire(self, photo: Row) -> None:
-        """Delete the file that the log means; another one that a person put under its name stays."""
+    def _expire(self, photo: Row) -> bool:
+        """Delete the file that the log means; another one that a person put under its name stays. Whether there was one."""
         path = self._files.path(photo["path"])
         with disk.translated(f"cannot look at {shelving.printable(photo['path'])}"):
-            if os.path.lexists(path) and path.lstat().st_size == photo["bytes"]:
-                self._files.remove_from_quarantine(photo["path"])
+            if not os.path.lexists(path) or path.lstat().st_size != photo["bytes"]:
+                return False
+            if photo["sha256"] is not None and disk.hash_of(path) != photo["sha256"]:
+                return False
+        self._files.remove_from_quarantine(photo["path"])
+        return True
 
     # -- the log itself
 

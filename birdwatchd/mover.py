@@ -91,7 +91,7 @@ class Mover:
             try:
                 if self._files.exists(move.source):
                     self._files.place(move.source, move.target)
-                elif self._files.exists(move.target):
+                elif self._is_at_its_place(move, journey):
                     self._files.place_anew(move.source, move.target)
                 else:
                     raise PhotoVanished(f"{shelving.printable(move.source)} is not there any more")
@@ -111,6 +111,11 @@ class Mover:
         if move.advice is not None:
             self._files.write_sidecar(move.target, _sidecar(move, journey))
         return move
+
+    def _is_at_its_place(self, move: Move, journey: Journey) -> bool:
+        return self._files.exists(move.target) and (
+            journey.sha256 is None or self._files.sha256_of(move.target) == journey.sha256
+        )
 
     def finish(self, journeys: Sequence[Journey]) -> Carried:
         """End journeys whose plans are written, wherever each was interrupted."""
@@ -141,11 +146,10 @@ class Mover:
         this = about(photo=move.photo_id)
         if self._files.exists(move.source):
             return move
-        if self._files.exists(move.target) and (
-            journey.sha256 is None or self._files.sha256_of(move.target) == journey.sha256
-        ):
+        if self._is_at_its_place(move, journey):
             return move
-        if journey.sha256 is not None and (found := self._files.find_content(journey.sha256)) is not None:
+        found = None if journey.sha256 is None else self._files.find_content(journey.sha256)
+        if found is not None and not self._journeys.is_anothers(found, journey.photo_id):
             log.info("it was moved by somebody to %s", shelving.printable(found), extra=this)
             return replace(move, target=found, advice=None)
         if move.source.startswith(shelving.WORK):

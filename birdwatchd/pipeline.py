@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 
 BATCH_PHOTOS = 16
 
-MAX_READS = 3
-"""A photo whose bytes the disk refused this often, at one sweep after the other, is set aside as unreadable."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -171,8 +168,10 @@ class Pipeline:
             yield self._work(batch, refuse=Crashed("birdwatchd stopped twice while it read this file"))
         if self.examiner is None:
             return
-        for batch in _batches([journey for journey in suspects if journey not in killers], stopping):
-            yield self._work(batch, alone=True)
+        for journey in (journey for journey in suspects if journey not in killers):
+            if stopping():
+                return
+            yield self._work([journey], alone=True)  # to its receipt, before the next one may kill: it was counted
             alive()
         for batch in _batches([journey for journey in here if journey not in suspects], stopping):
             yield self._work(batch)

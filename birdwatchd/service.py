@@ -103,6 +103,8 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         )
         worker.open_eye()
         worker.resume()
+        if stop_wanted.is_set():
+            return
         watch.start()  # before the first sweep, so that nothing falls between the two
         worker.sweep()
         notifier.ready(worker.in_words())

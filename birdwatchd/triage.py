@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from birdwatchd.core import deciding, shelving
 from birdwatchd.core.deciding import Decision, Reason, Rules
-from birdwatchd.core.errors import ModelError, PhotoError, PhotoVanished, TransientError, Unreadable
+from birdwatchd.core.errors import DiskTrouble, ModelError, PhotoError, PhotoVanished, TransientError, Unreadable
 from birdwatchd.core.journey import Advice, Journey, Move
 from birdwatchd.core.photo import State
 from birdwatchd.edges.files import BadSpot, Files
@@ -64,7 +64,7 @@ class _Opened:
     sha256: str | None = None
     twin: str | None = None
     missing: list[int] = field(default_factory=list)
-    durable: Callable[[], object] = lambda: None
+    durable: Callable[[], bool] = lambda: False
     answer: Answer | None = None
     error: PhotoError | Hindrance | None = None
 
@@ -133,7 +133,7 @@ class Triage:
         with self._looking(min(len(journeys), ahead)) as begin, self._syncing(ahead) as sync:
             for journey in journeys:
                 if before_each is not None:
-                    before_each(journey)
+                    self._count(before_each, journey)
                 batch.in_hand.append(journey.photo_id)
                 opened.append(self._open(journey, begin, sync, refuse, batch))
                 if len(opened) > ahead:
@@ -141,6 +141,13 @@ class Triage:
             while opened:
                 yield self._let_go(opened.popleft(), batch)
         self._files.note_in_hand([])
+
+    def _count(self, before_each: Callable[[Journey], None], journey: Journey) -> None:
+        try:
+            before_each(journey)
+        except TransientError:
+            self._files.note_in_hand([])  # the one before it lived
+            raise
 
     def _let_go(self, one: _Opened, batch: _Batch) -> Verdict | Hindered:
         answer = self._conclude(one, batch)
@@ -151,14 +158,14 @@ class Triage:
         return nullcontext(_blind) if self.examiner is None else self.examiner.looking(photos)
 
     @contextmanager
-    def _syncing(self, ahead: int) -> Iterator[Callable[[str], Callable[[], object]]]:
+    def _syncing(self, ahead: int) -> Iterator[Callable[[str], Callable[[], bool]]]:
         """A way to begin to bring a photo to the disk, and to wait for it later; in a thread of its own where several cores work."""
         if ahead <= 1:
             yield lambda source: functools.partial(self._files.make_durable, source)
             return
         pool = ThreadPoolExecutor(1, thread_name_prefix="sync")
 
-        def begin(source: str) -> Callable[[], object]:
+        def begin(source: str) -> Callable[[], bool]:
             try:
                 return pool.submit(self._files.make_durable, source).result
             except RuntimeError:  # no thread can be started
@@ -173,7 +180,7 @@ class Triage:
         self,
         journey: Journey,
         begin: Callable[[bytes], Answer],
-        sync: Callable[[str], Callable[[], object]],
+        sync: Callable[[str], Callable[[], bool]],
         refuse: PhotoError | None,
         batch: _Batch,
     ) -> _Opened:
@@ -217,9 +224,7 @@ class Triage:
         decision: Decision | None = None
         advice: Advice | None = None
         try:
-            if isinstance(one.error, TransientError):
-                raise one.error
-            one.durable()
+            self._wait_until_durable(one)
             if one.error is not None:
                 raise one.error
             if one.answer is not None and one.sha256 is not None:
@@ -228,7 +233,7 @@ class Triage:
                 outcome, reason = decision.outcome, str(decision.reason)
                 what = deciding.IN_WORDS[decision.reason]
             else:
-                if one.twin is None and (end := batch.ends.get(one.sha256 or "")) is not None:
+                if one.twin is None and (end := batch.ends[one.sha256 or ""]) is not None:
                     raise end  # the same bytes, the same end
                 outcome, reason = State.DUPLICATE, str(Reason.SAME_BYTES)
                 what = f"the same bytes as {one.twin or 'a photo that came with it'}"
@@ -236,6 +241,8 @@ class Triage:
             outcome, reason, what = State.QUARANTINED, error.reason, error.message
             advice = Advice(error.message, error.hint)
         except (TransientError, ModelError) as error:
+            if one.answer is not None and one.sha256 is not None:
+                batch.ends[one.sha256] = error
             return Hindered(one.journey, error)
         folder = shelving.folder_of(outcome, label=decision.label if decision else None, reason=reason)
         target = self._mover.free_target(
@@ -260,6 +267,16 @@ class Triage:
             took_ms=one.read_ms + (examined.took_ms if examined else 0.0),
         )
         return Verdict(one.journey, decided, what, one.missing)
+
+    def _wait_until_durable(self, one: _Opened) -> None:
+        """Also for a photo that goes back: nothing may still work on its file in another thread."""
+        try:
+            copied = one.durable()
+            if copied and one.sha256 is not None and self._files.sha256_of(one.journey.source) != one.sha256:
+                raise DiskTrouble(f"{one.journey.source} does not read the same twice")
+        except TransientError as error:
+            if not isinstance(one.error, TransientError | Unreadable):
+                one.error = error
 
     def _answered(self, answer: Answer, sha256: str, batch: _Batch) -> Examined:
         """What the look told, with its thumbnail kept; notes for later twins how it ended."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdwatchd import __version__
-from birdwatchd.canary import Canary
 from birdwatchd.condition import Condition
 from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Rules
@@ -33,6 +32,7 @@ from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.examining import Examiner
+from birdwatchd.hearing import Hearing
 from birdwatchd.keeping import Keeper
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
 from birdwatchd.review import Review
@@ -95,7 +95,6 @@ class Worker:
         self._files = files
         self._store = store
         self._load_spotter = load_spotter
-        self._watch = watch
         self._notifier = notifier or Notifier()
         self._clock = clock
         self._now = now
@@ -107,8 +106,8 @@ class Worker:
         self.review = Review(files, store, None, now=now)
         self.keeper = Keeper(files, store, settings.retention, clock=clock, now=now)
         self._desk = Desk(self.review, store.requests, clock=clock)
-        self._canary = Canary(files, clock=clock)
         self.condition = Condition()
+        self._hearing = Hearing(watch, files, self.condition, clock=clock) if watch is not None else None
         self._next_sweep = clock()
         self._next_lamp = clock()
         self._finished_at = clock()
@@ -160,8 +159,8 @@ class Worker:
         with self._survived("root"):
             self._files.check_still_there()
             self.open_eye()
-            if self._watch is not None:
-                self._look_after(self._watch)
+            if self._hearing is not None:
+                self._hearing.look_after()
             if self.pipeline.has_unfinished():
                 self.resume()
             else:
@@ -229,42 +228,15 @@ class Worker:
         others = f", and {len(stuck) - 1} more" if len(stuck) > 1 else ""
         self.condition.trouble("inbox", f"in the inbox, {shelving.printable(stuck[0])} {why}{others}")
 
-    # -- does anybody hear?
-
-    def _listen(self) -> None:
-        """Between sweeps: a watch that has died is set up anew, and the canary is sent."""
-        if self._watch is None or "root" in self.condition.problems:
-            return
-        if not self._watch.is_well():
-            self._look_after(self._watch)
-        if self._canary.is_unheard() and self._watch.problem is None:
-            self.condition.trouble(
-                "canary", "the system does not tell of new files; they are found by looking through the inbox"
-            )
-            self._watch.stop()
-            self._look_after(self._watch)
-        if self.pipeline.examiner is not None:
-            self._canary.send_if_due()
-
     def _canary_came(self, *, by_event: bool) -> None:
+        if self._hearing is None:
+            return
         try:
-            was_out = self._canary.came(self.pipeline.examiner, by_event=by_event)
+            if self._hearing.canary_came(self.pipeline.examiner, by_event=by_event):
+                self._alive()
         except ModelError as error:
             self._close_eye()
             self.condition.trouble("spotter", f"photos wait in the inbox: {error}")
-            return
-        if was_out:
-            self._alive()
-            if by_event:
-                self.condition.fine("canary")
-
-    def _look_after(self, watch: Watch) -> None:
-        if watch.revive():
-            log.warning("watching anew (%s)", watch.kind)
-        if watch.problem is None:
-            self.condition.fine("watch")
-        else:
-            self.condition.trouble("watch", watch.problem)
 
     def take_settled(self) -> bool:
         """Take one batch of what has settled; False when nothing has."""
@@ -287,14 +259,15 @@ class Worker:
                         self._seen_anew(path)
                 for path, why in done.refused.items():
                     self._settling.postpone(path, now + REFUSED_S)
-                    self._refused[path] = why
+                    self._refused[path] = _without_name(path, why)
                 self._report(done, now)
                 self._hindered.clear()
         return bool(settled)
 
     def _has_room(self) -> bool:
         """Whether the disk has more free than its reserve; looked at only when a photo is about to be taken."""
-        if (look := self._settling.next_look()) is None or look > self._clock():
+        look = self._settling.next_look()
+        if "room" not in self.condition.problems and (look is None or look > self._clock()):
             return True
         with self._survived("room"):
             self._files.check_room(int(self._settings.inbox.reserve_mb * 1e6))
@@ -308,7 +281,7 @@ class Worker:
             return None
         except TransientError as error:
             self._settling.postpone(path, now + REFUSED_S)
-            self._refused[path] = str(error)
+            self._refused[path] = _without_name(path, str(error))
             return None
         return look.stamp if self._settling.weigh(path, look, now) and look is not None else None
 
@@ -321,25 +294,28 @@ class Worker:
 
     def do_chore(self, chore: Chore) -> None:
         """One piece of the timetable."""
-        with self._survived("log"):
-            match chore.name:
-                case "checkpoint":
+        match chore.name:
+            case "checkpoint":
+                with self._survived("log"):
                     self._store.connection.checkpoint()
-                case "expire-quarantine":
-                    with self._survived("quarantine"):
-                        self.keeper.expire_quarantine()
-                case "backup":
-                    with self._survived("backup"):
-                        self.keeper.back_up()
-                case "tidy":
+            case "expire-quarantine":
+                with self._survived("quarantine"):
+                    self.keeper.expire_quarantine()
+            case "backup":
+                with self._survived("backup"):
+                    self.keeper.back_up()
+            case "tidy":
+                with self._survived("log"):
                     self.keeper.tidy()
-                case other:
-                    raise ValueError(f"no such chore: {other}")
+            case other:
+                raise ValueError(f"no such chore: {other}")
 
     def step(self) -> float:
         """One round of everything that is due; returns the seconds until something will be."""
         if self._clock() >= self._next_sweep:
             self.sweep()
+        if self._hearing is not None and "root" not in self.condition.problems:
+            self._hearing.listen(self.pipeline.examiner)
         worked = self.take_settled()
         worked = self._serve() or worked
         if self._busy and not worked:  # so that nobody reads of photos that have left long ago
@@ -397,7 +373,6 @@ class Worker:
         if now < self._next_lamp:
             return
         self._next_lamp = now + LAMP_EVERY_S
-        self._listen()
         words = self.condition.in_words(self._waiting_count())
         if now - self._finished_at <= max(FRESH_S, 2 * self._settings.inbox.sweep_s):
             self._notifier.working(words)
@@ -422,7 +397,7 @@ class Worker:
                 ]
             ),
             "in_flight": self._store.journeys.under_way_count(),
-            "watcher": self._watch.kind if self._watch else "none",
+            "watcher": self._hearing.kind if self._hearing else "none",
             "disk_free_bytes": self._files.free_bytes(),
             "spotter_id": examiner.spotter.id if examiner else None,
             "provider": examiner.spotter.provider if examiner else None,
@@ -466,6 +441,12 @@ class Worker:
             yield
         if part in HINDERING and part in self.condition.problems:
             self._back_off_until = self._clock() + BACK_OFF_S
+
+
+def _without_name(path: str, why: str) -> str:
+    """It is named beside the reason already."""
+    name = shelving.printable(path)
+    return why.removeprefix(f"{name} ").replace(f"cannot read {name}", "cannot be read")
 
 
 @contextmanager

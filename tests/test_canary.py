@@ -1,5 +1,6 @@
 """The canary: what it proves, and that nobody ever takes it for a photo."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,3 +134,41 @@ def test_a_canary_never_goes_through_a_link_that_somebody_laid(garden: Garden, t
     garden.live(EVERY_S + 10)
     assert precious.read_bytes() == b"mine"
     assert garden.eye_looked >= 1
+
+
+def test_a_disk_that_gives_back_something_else_is_told(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    garden.live(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "canary", lambda: b"\xff\xd8\xff" + bytes(500))
+        garden.live(EVERY_S + 10)
+        assert "came back damaged" in garden.worker.condition.problems["inbox disk"]
+    garden.live(EVERY_S + 10)
+    assert garden.worker.condition.problems == {}
+
+
+def test_a_long_piece_of_work_does_not_make_the_watch_seem_deaf(garden: Garden) -> None:
+    garden.let_pass(6)
+    assert (garden.root / "inbox" / CANARY).exists(), "sent, and its event lies on the queue"
+    for _ in range(10):  # a copy, a recovery, an import: alive, but nobody reads the queue
+        garden.clock.now_s += 6
+        garden.files.alive()
+    garden.ears.tell(garden)
+    garden.live(10)
+    assert garden.worker.condition.problems == {}
+    assert garden.ears.started == 0
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_only_has_the_name_of_an_original_or_a_canary_holds_nothing_up(garden: Garden, kind: str) -> None:
+    for name in (".birdwatchd-x", ".birdwatchd-7-a.jpg"):
+        path = garden.root / "inbox" / name
+        match kind:
+            case "pipe":
+                os.mkfifo(path)
+            case "link":
+                path.symlink_to("/dev/zero")
+            case _:
+                path.mkdir()
+    garden.drop("a.jpg")
+    garden.live(70)
+    assert garden.states() == {"review": 1}

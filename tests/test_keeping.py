@@ -32,6 +32,7 @@ class Garden:
     def __init__(self, root: Path, **retention: int) -> None:
         self.root = root
         self.files = Files(root)
+        self.files.check()
         self.store = Store.open(root / "birdwatchd.db")
         self.ran_s = 0.0
         self.wall = dt.datetime.now(dt.UTC)  # an errand looks at the real one

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from birdwatchd.core.deciding import Rules
+from birdwatchd.core.errors import DiskTrouble
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import State
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import HELD_PREFIX, Files
 from birdwatchd.edges.images import Limits
-from birdwatchd.edges.store import Store
+from birdwatchd.edges.store import Request, Store
 from birdwatchd.examining import Examiner
 from birdwatchd.pipeline import Pipeline
+from birdwatchd.review import Review
 from tests import books
 from tests.fakes import StubSpotter
 from tests.pictures import jpeg
@@ -142,3 +144,44 @@ def test_the_same_photo_many_times_under_one_name_is_not_slower_each_time(
         patch.setattr(garden.files, "taken", noted)
         garden.take()
     assert len(tried) <= 5
+
+
+def test_the_file_of_another_photo_is_never_taken_for_one_that_was_moved(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A duplicate whose file a person took away before its receipt: its twin is not it."""
+    garden.take("a.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.store.journeys, "record_receipts", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            garden.take("b.jpg")
+    (copy,) = (garden.root / "duplicates").iterdir()
+    copy.unlink()
+    garden.pipeline.resume()
+    paths = garden.store.connection.rows("SELECT path, state FROM photos ORDER BY id")
+    assert [row["state"] for row in paths] == ["review", "missing"]
+    books.check(garden.root, Counter([books.content(PHOTO)]))
+
+
+def test_a_move_that_waited_does_not_claim_the_same_photo_come_again(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be moved to its name; meanwhile a person dropped it into the inbox anew."""
+    garden.take("a.jpg")
+    (photo,) = (garden.root / "review").rglob("*.jpg")
+    review = Review(garden.files, garden.store, None, now=now_utc)
+    (garden.root / "library" / "robin").symlink_to(garden.root / "reports")
+    with pytest.raises(DiskTrouble):
+        for _ in review.fulfil(_wish(garden, photo_id=1, species="robin")):
+            pass
+    photo.rename(garden.root / "inbox" / "again.jpg")
+    garden.take("other.jpg", jpeg(width=64, height=64, seed=9))
+    garden.pipeline.resume()
+    states = garden.store.connection.rows("SELECT state FROM photos ORDER BY id")
+    assert [row["state"] for row in states] == ["missing", "review", "review"]
+    assert not garden.pipeline.has_unfinished()
+
+
+def _wish(garden: Garden, **arguments: object) -> Request:
+    number = garden.store.requests.ask("label", arguments, actor="test", at=now_utc())
+    return garden.store.requests.get(number)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.core.deciding import Rules
-from birdwatchd.core.errors import ModelError
+from birdwatchd.core.errors import DiskFull, DiskTrouble, ModelError, StoreBusy
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
@@ -186,11 +186,11 @@ class Death(BaseException):
     """The process ends here."""
 
 
-def _deadly(poison: bytes) -> Any:
+def _deadly(*poison: bytes) -> Any:
     examine = Examiner.examine
 
     def look(examiner: Examiner, data: bytes) -> Any:
-        if data == poison:
+        if data in poison:
             raise Death
         return examine(examiner, data)
 
@@ -229,8 +229,31 @@ def test_after_a_death_only_photos_that_were_in_hand_are_suspected_and_only_the_
     books.check(garden.root, Counter(map(books.content, photos.values())))
 
 
+def test_a_suspect_that_was_cleared_is_not_blamed_for_the_next_death(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two killers side by side: who was in hand with the first and lived must not pay for the second."""
+    photos = _left_behind(garden, 12, monkeypatch)
+    deaths = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Examiner, "examine", _deadly(photos["06.jpg"], photos["07.jpg"]))
+        while garden.pipeline.has_unfinished():
+            try:
+                garden.pipeline.resume()
+            except Death:
+                deaths += 1
+                _restart(garden)
+            assert deaths < 6
+    rows = garden.store.connection.rows(
+        "SELECT original_name FROM photos WHERE reason = 'crashed' ORDER BY original_name"
+    )
+    assert [row["original_name"] for row in rows] == ["06.jpg", "07.jpg"]
+    books.check(garden.root, Counter(map(books.content, photos.values())))
+
+
 def test_many_that_were_left_behind_share_their_commits(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     _left_behind(garden, 16, monkeypatch)
+    suspects = garden.files.in_hand() or set()
     commits = [0]
     record = garden.store.journeys.record_receipts
 
@@ -240,7 +263,7 @@ def test_many_that_were_left_behind_share_their_commits(garden: Garden, monkeypa
 
     monkeypatch.setattr(garden.store.journeys, "record_receipts", count)
     assert len(garden.pipeline.resume().outcomes) == 16
-    assert commits[0] <= 2, "the suspects, and all the others"
+    assert commits[0] <= 1 + len(suspects) < 6, "each suspect, and all the others"
 
 
 def test_who_is_told_to_stop_leaves_the_rest_of_a_long_recovery_to_the_next_process(
@@ -250,3 +273,42 @@ def test_who_is_told_to_stop_leaves_the_rest_of_a_long_recovery_to_the_next_proc
     assert garden.pipeline.resume(stopping=lambda: True).outcomes == []
     assert len(garden.pipeline.resume().outcomes) == 12
     books.check(garden.root, Counter(map(books.content, photos.values())))
+
+
+def test_the_twin_of_a_photo_that_is_not_kept_is_no_duplicate(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = jpeg(width=64, height=64, seed=1)
+    durable = garden.files.make_durable
+
+    def fail(path: str) -> None:
+        if path.endswith("/1"):
+            raise DiskTrouble("input/output error")
+        durable(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "make_durable", fail)
+        done = garden.take({"a.jpg": photo, "b.jpg": photo})
+    assert (done.outcomes, isinstance(done.trouble, DiskTrouble)) == ([], True)
+    again = garden.pipeline.resume()
+    assert Counter(str(outcome.state) for outcome in again.outcomes) == {"review": 1, "duplicate": 1}
+
+
+def test_trouble_while_suspects_are_counted_accuses_nobody(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    _left_behind(garden, 12, monkeypatch)
+    count = garden.store.journeys.count_attempt
+    counted: list[int] = []
+
+    def busy_the_second_time(photo_id: int) -> None:
+        if counted:
+            raise StoreBusy("the log is locked")
+        counted.append(photo_id)
+        count(photo_id)
+
+    def full(*_: object) -> None:
+        raise DiskFull("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.store.journeys, "count_attempt", busy_the_second_time)
+        patch.setattr(garden.store.journeys, "record_decisions", full)
+        garden.pipeline.resume()
+    _restart(garden)
+    assert [outcome for outcome in garden.pipeline.resume().outcomes if outcome.reason == "crashed"] == []

@@ -1,6 +1,8 @@
 """Trouble at each step of a journey: nothing is lost, the others go on, and it ends by itself when the trouble does."""
 
+import errno
 import functools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.core.errors import DiskFull, DiskTrouble, NotAllowed, PhotoVanished, StoreBusy, TransientError
-from birdwatchd.edges.files import HELD_PREFIX, TargetTaken
+from birdwatchd.edges.files import HELD_PREFIX, BadSpot, TargetTaken
 from birdwatchd.pipeline import Round
 from tests import books
 from tests.pictures import jpeg
@@ -260,3 +262,52 @@ def test_a_planned_photo_whose_bytes_are_gone_when_it_is_to_be_moved_waits(garde
         done = garden.pipeline._mover.finish([journey])
     assert isinstance(done.trouble, PhotoVanished)
     assert len(garden.pipeline.resume().outcomes) == 1
+
+
+def test_a_copy_that_reads_otherwise_than_the_original_is_not_filed_under_its_name(garden: Garden) -> None:
+    """An fsync failed, the photo was copied to new pages, and the old ones no longer held what had been read."""
+    durable = garden.files.make_durable
+
+    def lossy(path: str) -> bool:
+        durable(path)
+        if path.endswith("/2"):
+            (garden.root / path).write_bytes(b"\xff\xd8\xff" + bytes(100))
+            return True
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(garden.files, "make_durable", lossy)
+        done = garden.take(PHOTOS)
+    assert isinstance(done.trouble, TransientError)
+    garden.pipeline.resume()
+    for row in garden.store.connection.rows("SELECT path, sha256 FROM photos"):
+        assert books.content((garden.root / row["path"]).read_bytes()) == row["sha256"]
+
+
+def test_a_photo_that_can_neither_be_read_nor_synced_is_set_aside_in_the_end(garden: Garden) -> None:
+    with (
+        failing(garden.files, "read", BadSpot("input/output error"), when=lambda path: path.endswith("/1")),
+        failing(garden.files, "make_durable", BROKEN, when=lambda path: path.endswith("/1")),
+    ):
+        garden.take(PHOTOS)
+        for _ in range(4):
+            garden.pipeline.resume()
+    reasons = {row["reason"] for row in garden.store.connection.rows("SELECT reason FROM photos WHERE id = 1")}
+    assert reasons == {"unreadable"}
+
+
+def test_a_note_made_by_another_user_is_made_anew(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = garden.root / ".birdwatchd" / "in-hand"
+    note.write_bytes(b"7\n")
+    before = note.stat().st_ino
+    opened = os.open
+
+    def closed(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if Path(path) == note and note.exists() and note.stat().st_ino == before:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, flags, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", closed)
+        assert len(garden.take(PHOTOS).outcomes) == len(PHOTOS)
+    assert note.stat().st_ino != before or note.read_bytes().strip() == b""

@@ -425,3 +425,17 @@ def test_the_watchdog_is_not_fed_by_a_loop_that_finishes_nothing(
     monkeypatch.undo()
     garden.let_pass(10)
     assert garden.fed > fed
+
+
+def test_want_of_room_is_over_when_there_is_room_even_if_no_photo_waits_any_more(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = bench()
+    garden.drop("a.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "_room", lambda: (0, 10_000))
+        garden.let_pass(35)
+        assert "room" in garden.worker.condition.problems
+        (garden.root / "inbox" / "a.jpg").unlink()
+    garden.let_pass(35)
+    assert garden.worker.condition.problems == {}

@@ -171,7 +171,10 @@ def read(path: Path, max_bytes: int) -> bytes:
 
 
 def hash_of(path: Path) -> str:
-    with path.open("rb") as file:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold us up
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -180,7 +183,9 @@ def rename_or_copy(source: Path, target: Path) -> None:
     if renamed(source, target):
         fsync(target.parent)
         return
-    part = target.with_name(f".{cut(target.name)}.part")  # hidden, so that no sweep takes half a photo
+    part = target.with_name(
+        f".birdwatchd.{cut(target.name)}.part"
+    )  # hidden, so that no sweep takes half a photo; our own name
     with no_part_left(part):
         copy_durably(source, part)
         rename_noreplace(part, target)

@@ -64,9 +64,11 @@ class Inbox(Folder):
                     if entry.is_dir(follow_symlinks=False):
                         if not is_ignored(entry.name, folder=True):
                             pending.append(path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        continue
                     elif entry.name.startswith(HELD_PREFIX):
                         on_held(path)
-                    elif entry.is_file(follow_symlinks=False) and not is_ignored(entry.name):
+                    elif not is_ignored(entry.name):
                         yield path, disk.stamp_of(entry.stat(follow_symlinks=False))
                 except OSError:  # gone between the list and the look: the next sweep knows better
                     continue
@@ -160,16 +162,19 @@ class Inbox(Folder):
             self._rename_to_free_name(target, inbox_path)
             raise
 
-    def make_durable(self, work_path: str) -> None:
+    def make_durable(self, work_path: str) -> bool:
         """Have the bytes of a claimed file on the disk; may be done in another thread, while they are read and looked at.
+
+        Returns:
+            Whether they had to be copied: then what was read meanwhile may differ.
 
         A second fsync of the same pages would tell nothing; so a file whose fsync failed is copied: new pages, a new fsync. If that
         fails, too, the file is remembered and copied the next time.
         """
         with disk.translated(f"cannot make {work_path} durable"):
-            self._make_durable(self.path(work_path))
+            return self._make_durable(self.path(work_path))
 
-    def _make_durable(self, path: Path) -> None:
+    def _make_durable(self, path: Path) -> bool:
         identity = disk.identity_of(path)
         if identity not in self._doubtful:
             try:
@@ -177,12 +182,13 @@ class Inbox(Folder):
             except disk.NotWritten:
                 self._doubtful.add(identity)
             else:
-                return
+                return False
         part = path.with_name(f"{path.name}.part")
         with disk.no_part_left(part):
             disk.copy_durably(path, part)
             part.replace(path)
         self._doubtful.discard(identity)
+        return True
 
     def _claim_across(self, inbox_path: str, stamp: Stamp, target: Path) -> None:
         held, part = self._held(inbox_path, target.name), target.with_name(f"{target.name}.part")

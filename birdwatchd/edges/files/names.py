@@ -13,6 +13,7 @@ from birdwatchd.core import shelving
 
 SHELVES = (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY)
 REMEMBERED_S = 5.0
+_BELOW_SHELVES = tuple(f"{shelf}/" for shelf in SHELVES)
 
 _DIGITS = re.compile(rf"(?=-([0-9a-f]{{{shelving.HASH_DIGITS}}}))")
 
@@ -43,6 +44,8 @@ class Names:
 
     def add(self, path: str) -> None:
         """A photo was put there."""
+        if not path.startswith(_BELOW_SHELVES):
+            return
         for digits in _DIGITS.findall(path.rpartition("/")[2]):
             self._paths.setdefault(digits, []).append(path)
 

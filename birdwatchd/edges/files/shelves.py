@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from birdwatchd.core import shelving
@@ -192,9 +193,7 @@ class Files(Inbox):
         """
         words = " ".join(map(str, photo_ids)).ljust(IN_HAND_BYTES - 1) + "\n"
         with disk.translated("cannot note which photos are in hand"):
-            handle = os.open(
-                self.path(shelving.IN_HAND), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660
-            )
+            handle = self._open_note(self.path(shelving.IN_HAND))
             try:
                 os.pwrite(
                     handle, words.encode(), 0
@@ -202,13 +201,21 @@ class Files(Inbox):
             finally:
                 os.close(handle)
 
+    @staticmethod
+    def _open_note(path: Path) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o660)
+        except PermissionError:  # made by another user, as by `sudo birdwatchd scan`
+            path.unlink()
+            return os.open(path, flags, 0o660)
+
     def in_hand(self) -> set[int] | None:
         """The photos that were being read and looked at when a process last said so; None when nobody can tell."""
-        with disk.translated("cannot read which photos were in hand"):
-            try:
-                return set(map(int, self.path(shelving.IN_HAND).read_text(encoding="ascii").split()))
-            except (FileNotFoundError, ValueError):
-                return None
+        try:
+            return set(map(int, self.path(shelving.IN_HAND).read_text(encoding="ascii").split()))
+        except (OSError, ValueError):  # then each is suspected, and looked at alone
+            return None
 
     def drop_litter(self, work_path: str) -> None:
         """Remove an unfinished copy from the work folder; its original is still where it came from."""

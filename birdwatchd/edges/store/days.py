@@ -59,7 +59,7 @@ class Days:
         But for those that may be whole, of an unsupported kind or on a bad disk: a person may want them.
         """
         return self._db.rows(
-            "SELECT id, path, bytes FROM photos WHERE state = 'quarantined' AND reason NOT IN ('unsupported', 'unreadable')"
+            "SELECT id, path, bytes, sha256 FROM photos WHERE state = 'quarantined' AND reason NOT IN ('unsupported', 'unreadable')"
             " AND id <= (SELECT newest_photo FROM lived_days ORDER BY number DESC LIMIT 1 OFFSET ?) ORDER BY id LIMIT ?",
             (days, limit),  # the first row after a photo came only begins to count: one more row than days
         )

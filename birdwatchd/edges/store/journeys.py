@@ -251,6 +251,11 @@ class Journeys:
         )
         return [Twin(row["id"], (row["path"], *filter(None, [row["target"]])), State(row["state"])) for row in found]
 
+    def is_anothers(self, path: str, photo_id: int) -> bool:
+        """Whether another photo lies at this place, or is planned to."""
+        other = "SELECT id FROM photos WHERE path = ? AND state <> 'missing' UNION SELECT photo_id FROM journeys WHERE target = ?"
+        return any(row["id"] != photo_id for row in self._db.rows(other, (path, path)))
+
     # -- inside a transaction
 
     def _step(self, photo_id: int, state: State, reason: str | None) -> None:

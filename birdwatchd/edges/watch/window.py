@@ -120,6 +120,7 @@ class Watch:
 
         Where the kernel gives no events, listings are compared instead.
         """
+        self.stop()
         self._hindrance = None
         for begin in (self._by_polling,) if self._poll else (self._by_events, self._by_polling):
             try:
