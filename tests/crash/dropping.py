@@ -28,6 +28,7 @@ class Producer(threading.Thread):
     Attributes:
         dropped: what the books must hold, by content.
         synced: those of it whose bytes and names are on the disk, whatever happens to the machine.
+        busy: held while it drops something; who holds it has a still garden.
     """
 
     def __init__(self, root: Path, *, seed: int, backlog: int = 40, sync_one_in: int = 0) -> None:
@@ -39,6 +40,7 @@ class Producer(threading.Thread):
         self._backlog = backlog
         self._sync_one_in = sync_one_in
         self._stop_now = threading.Event()
+        self.busy = threading.Lock()
         self._number = 0
         self._birds = [jpeg(width=64, height=64, seed=n) for n in range(12)]
         self._old: list[bytes] = []
@@ -63,7 +65,8 @@ class Producer(threading.Thread):
                 if self.waiting() >= self._backlog:
                     time.sleep(0.01)
                     continue
-                self._drop_one()
+                with self.busy:
+                    self._drop_one()
         except BaseException as error:  # the test asks for it
             self.broke = error
             raise

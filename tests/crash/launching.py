@@ -5,6 +5,7 @@ that the crash tests lean on are in `GRIPS`; when a room is rebuilt, this table 
 
     die-before GRIP N      SIGKILL as the grip is called for the n-th time
     die-after GRIP N       SIGKILL when its n-th call has done its work
+    stop-after GRIP N      SIGSTOP each time that a call has done its work, from the n-th on
     sleep-before GRIP N    the n-th call never begins and never returns
     poison HOW             the decoder meets `POISON` in a photo and takes the process along: exit, segfault or sleep
     move-before-decision   wrong order: photos are moved before the log says where to
@@ -12,6 +13,7 @@ that the crash tests lean on are in `GRIPS`; when a room is rebuilt, this table 
     unlink-before-copy     wrong order: an original on another disk goes before its copy is there
     normal-sync            the log is not synced with each commit
     no-file-sync           the log is synced, photos and folders are not
+    no-folder-sync         the log and photos are synced, the folders after a move are not
 
 Several faults are separated by semicolons.
 """
@@ -95,14 +97,20 @@ def _sleep() -> None:
         time.sleep(3600)
 
 
-def _at_nth(number: int, *, before: Function | None = None, after: Function | None = None) -> Callable[..., Function]:
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _at_nth(
+    number: int, *, before: Function | None = None, after: Function | None = None, once: bool = True
+) -> Callable[..., Function]:
     calls = 0
 
     def around(original: Function) -> Function:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             nonlocal calls
             calls += 1
-            mine = calls == number
+            mine = calls == number or (calls > number and not once)
             if mine and before is not None:
                 before()
             try:
@@ -208,8 +216,8 @@ def _sync_as(word: str) -> None:
     Connection.open = classmethod(opened)  # type: ignore[method-assign,assignment]
 
 
-def _not_at_all(fd: object) -> None:
-    """What stands in for fsync."""
+def _not_at_all(*_: object) -> None:
+    """What stands in for a sync."""
 
 
 def put_in(one: str) -> None:
@@ -219,6 +227,8 @@ def put_in(one: str) -> None:
             wrap(grip, _at_nth(int(number), before=_die))
         case ["die-after", grip, number]:
             wrap(grip, _at_nth(int(number), after=_die))
+        case ["stop-after", grip, number]:
+            wrap(grip, _at_nth(int(number), after=_stop, once=False))
         case ["sleep-before", grip, number]:
             wrap(grip, _at_nth(int(number), before=_sleep))
         case ["poison", how]:
@@ -231,8 +241,10 @@ def put_in(one: str) -> None:
             _unlink_before_copy()
         case ["normal-sync"]:
             _sync_as("NORMAL")
+        case ["no-folder-sync"]:
+            wrap("sync", lambda _: _not_at_all)
         case ["no-file-sync"]:
-            os.fsync = _not_at_all
+            os.fsync = _not_at_all  # type: ignore[assignment]
         case _:
             raise SystemExit(f"no such fault: {one}")
 
