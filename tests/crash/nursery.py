@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,16 +52,12 @@ class Nursery:
         life = {"words": list(words), "environment": dict(environment), "out": str(out), "err": str(err)}
         self._tell(json.dumps(life | {"wait": bool(strace)}))
         pid = int(self._hear())
-        try:
+        with _Patience(pid), contextlib.ExitStack() as watched:
             if strace:
-                with subprocess.Popen([*strace, "-p", str(pid)], stderr=subprocess.DEVNULL):
-                    _once_traced(pid)
-                    self._tell("go")
-                    return int(self._hear())
+                watched.enter_context(subprocess.Popen([*strace, "-p", str(pid)], stderr=subprocess.DEVNULL))
+                _once_traced(pid)
+                self._tell("go")
             return int(self._hear())
-        except BaseException:
-            os.kill(pid, signal.SIGKILL)
-            raise
 
     def _tell(self, line: str) -> None:
         if self._parent.stdin is None:
@@ -72,6 +69,31 @@ class Nursery:
         if self._parent.stdout is None:
             raise ValueError("the nursery has no mouth")
         return self._parent.stdout.readline()
+
+
+class _Patience:
+    """Ends a life that takes too long, or whose test ends: a hung child must not hang the tests."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._is_over = False
+        self._timer = threading.Timer(PATIENCE_S, self._end)
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        if self._is_over:
+            raise TimeoutError(f"a life took longer than {PATIENCE_S:.0f} s")
+        if kind is not None:
+            self._end()
+
+    def _end(self) -> None:
+        self._is_over = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
 
 
 def _once_traced(pid: int) -> None:
