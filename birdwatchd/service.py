@@ -43,6 +43,9 @@ CHORES: tuple[tuple[str, float], ...] = (
 
 FIRST_CHORES_AFTER = timedelta(minutes=1)
 
+LEAP_S = 60.0
+"""A wall clock that goes that much ahead or back within one round was set, or the machine slept meanwhile."""
+
 MAX_BREAKDOWNS = 5
 """Unforeseen failures in a row after which the daemon ends, so that the service manager starts a fresh one."""
 
@@ -112,16 +115,17 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         stack.callback(worker.keeper.close)
         stack.callback(worker.note_stop)
         stack.callback(notifier.stopping)
-        stack.enter_context(
+        look_at_clock = stack.enter_context(
             _timetable(lambda name: hints.put(Chore(name)), lambda why: worker.condition.trouble("timetable", why))
         )
-        _work(worker, hints)
+        _work(worker, hints, look_at_clock)
 
 
-def _work(worker: Worker, hints: "queue.SimpleQueue[Any]") -> None:
+def _work(worker: Worker, hints: "queue.SimpleQueue[Any]", look_at_clock: Callable[[], None]) -> None:
     pause_s, breakdowns = 0.0, 0
     while True:
         try:
+            look_at_clock()
             if _hear(worker, hints, pause_s):
                 return
             pause_s = worker.step()
@@ -181,12 +185,16 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _timetable(do: Callable[[str], None], on_trouble: Callable[[str], None]) -> Iterator[None]:
-    """APScheduler in its own thread; late chores are done once, never dropped, never twice at a time."""
+def _timetable(do: Callable[[str], None], on_trouble: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """APScheduler in its own thread; late chores are done once, never dropped, never twice at a time.
+
+    It goes by the wall clock: set back by a year, it would sleep for a year. So what this yields is to be called now and then; when the
+    wall clock has leaped against the one that nobody sets, chores that are late or too far away are done soon, as after a start.
+    """
     from apscheduler.schedulers.background import BackgroundScheduler  # 0.1 s that READY need not wait for
 
     scheduler = BackgroundScheduler(
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone="UTC"
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone=UTC
     )
     for name, hours in CHORES:
         # Soon after the start too: a machine that is switched off every night would never get to a daily chore.
@@ -197,10 +205,25 @@ def _timetable(do: Callable[[str], None], on_trouble: Callable[[str], None]) -> 
         scheduler.start()
     except RuntimeError as error:  # no thread left; photos are worth more than chores
         on_trouble(f"chores are not done: {error} (end programs that have too many, then restart birdwatchd)")
-        yield
+        yield lambda: None
         return
+    ahead_s = time.time() - monotonic()
+
+    def look_at_clock() -> None:
+        nonlocal ahead_s
+        before_s, ahead_s = ahead_s, time.time() - monotonic()
+        if abs(ahead_s - before_s) < LEAP_S:
+            return
+        log.info("the clock was set, or the machine slept: %+.0f s", ahead_s - before_s)
+        now = datetime.now(UTC)
+        scheduler.pause()  # else it might find one late that is just being put off
+        for name, hours in CHORES:
+            if not now < scheduler.get_job(name).next_run_time <= now + timedelta(hours=hours):
+                scheduler.modify_job(name, next_run_time=now + FIRST_CHORES_AFTER)
+        scheduler.resume()
+
     try:
-        yield
+        yield look_at_clock
     finally:
         scheduler.shutdown()
 
