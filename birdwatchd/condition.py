@@ -58,16 +58,20 @@ class Condition:
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
         self.tally = Tally()
+        self.told = 0
+        """How often something was said; whoever shows problems sees by it that they have changed."""
 
     def trouble(self, part: str, words: str) -> None:
         """Something is wrong with this part; replaces what was wrong with it before."""
         if self.problems.get(part) != words:
+            self.told += 1
             log.warning("%s", words)
         self.problems[part] = words
 
     def fine(self, part: str) -> None:
         """Nothing is wrong with this part."""
         if (over := self.problems.pop(part, None)) is not None:
+            self.told += 1
             log.info("over: %s", over)
 
     @contextmanager

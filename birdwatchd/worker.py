@@ -113,6 +113,7 @@ class Worker:
         self._finished_at = clock()
         self._back_off_until = clock()
         self._busy = False
+        self._status_told = 0
         files.alive = self._alive
         store.connection.alive = self._light_lamp
         self._hindered: set[str] = set()
@@ -318,7 +319,9 @@ class Worker:
             self._hearing.listen(self.pipeline.examiner)
         worked = self.take_settled()
         worked = self._serve() or worked
-        if self._busy and not worked:  # so that nobody reads of photos that have left long ago
+        news = self.condition.told != self._status_told
+        if (self._busy and not worked) or news:  # so that nobody reads of photos that left, or of trouble that is over
+            self._status_told = self.condition.told
             with self._survived("log"):
                 self._store.requests.write_status(self._status())
         self._light_lamp()

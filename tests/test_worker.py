@@ -391,12 +391,12 @@ def test_below_its_reserve_the_disk_gets_no_more_photos_and_above_it_they_are_ta
     garden.drop("a.jpg")
     steps = garden.let_pass(300, at_most_steps=1000)
     assert garden.states() == {}
-    assert "only 100 MB are free" in garden.worker.condition.problems["room"]
+    assert "less than 200 MB are free" in garden.worker.condition.problems["room"]
     assert garden.fed > 10, "waiting for room is no reason to be restarted"
     assert steps < 1000
     free[0] = (300_000_000, 5)
     garden.let_pass(30)
-    assert "room for only 5 more files" in garden.worker.condition.problems["room"]
+    assert "room for hardly 100 more files" in garden.worker.condition.problems["room"]
     free[0] = (300_000_000, 10_000)
     garden.let_pass(10)
     assert garden.states() == {"review": 1}

@@ -59,7 +59,8 @@ def _look(root: Path | None, config: Path | None) -> "Iterator[Finding]":
     try:
         settings = chosen_settings(root, config)
     except ConfigError as error:
-        yield examination.Finding("settings", error.message, error.hint)
+        for mistake in error.message.splitlines():
+            yield examination.Finding("settings", mistake, error.hint)
         yield examination.of_unit(systemd.unit())
         return
     yield from examination.examine(

@@ -90,7 +90,8 @@ def restore(
         return
     say(f"The log is as it was then: it knows {done.photos} photos.")
     if done.replaced:
-        say(f"  the log before is kept in {files.path(done.replaced)}")
+        before = files.path(done.replaced) / shelving.DATABASE
+        say(f"  the log before is kept; to go back to it: birdwatchd restore {before}")
     if unknown:
         say(f"  {len(unknown)} files in the folders are not in it, such as {unknown[0]}; they stay where they are")
         say("  what you move from there into the inbox is looked at again, and is in the log then")

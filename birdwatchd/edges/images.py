@@ -8,6 +8,7 @@ first picture is the photo.
 Several threads may decode at the same time; pictures that take much memory wait for each other.
 """
 
+import ctypes
 import io
 import re
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +124,7 @@ def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int
     """
     kind = _admit(data, limits)
     _quiet_pillow()
+    _keep_heaps_small()
     with _refusals(kind), _in_turn(kind, data):
         image = _PARSERS[kind](io.BytesIO(data))
         size_px = image.size
@@ -212,6 +215,18 @@ def _refusal(error: Exception, what: str) -> PhotoError:
 
 # Pillow's words for compressed texts and colour profiles that unpack beyond its own limits.
 _ASKS_TOO_MUCH = re.compile(r"[Dd]ecompressed data too large|[Tt]oo much memory")
+
+
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+
+
+@lru_cache(maxsize=1)
+def _keep_heaps_small() -> None:
+    """With several threads glibc gathers heaps that it never returns. Two of them are enough, and whatever is larger than a megabyte is
+    taken from the system and given back at once (mallopt(3)); other C libraries do not know the question."""
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_M_ARENA_MAX, 2)
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 _PILLOW = r"PIL\."

@@ -395,6 +395,8 @@ def hold_for_each_backup(root: Path, *, photos: int, backups_made: int) -> int:
         with Store.read_only(root / "birdwatchd.db") as store:
             until("all wishes are fulfilled", lambda: not store.requests.open())
             until("all have arrived", lambda: store.journeys.under_way_count() == 0)
+            wish(root, 1, backups_made)  # the others may have come while their photos were on their way
+            until("the last wish is fulfilled", lambda: not store.requests.open())
             labels = store.connection.value("SELECT count(*) FROM labels")
         assert running.stop() == 0
     everything = resting(root)

@@ -291,12 +291,12 @@ class Folder:
         free_bytes, free_names = self._room()
         if free_bytes < reserve_bytes:
             raise DiskFull(
-                f"only {free_bytes / 1e6:,.0f} MB are free on the disk of the bird folder, and {reserve_bytes / 1e6:,.0f} MB"
-                " are kept in reserve: photos wait in the inbox"
+                f"less than {reserve_bytes / 1e6:,.0f} MB are free on the disk of the bird folder (reserve_mb in config.toml):"
+                " photos wait in the inbox"
             )
         if free_names is not None and free_names < RESERVE_NAMES:
             raise DiskFull(
-                f"the disk of the bird folder has room for only {free_names} more files: photos wait in the inbox"
+                f"the disk of the bird folder has room for hardly {RESERVE_NAMES} more files: photos wait in the inbox"
             )
 
     def _room(self) -> tuple[int, int | None]:
