@@ -24,6 +24,7 @@ import pytest
 from birdwatchd.core.journey import Move
 from birdwatchd.edges.files import disk as hands
 from birdwatchd.edges.store import Journeys, Store
+from tests.crash.dying import Death
 
 SQL_CODES = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EROFS: sqlite3.SQLITE_READONLY, errno.EAGAIN: sqlite3.SQLITE_BUSY}
 """What SQLite makes of what the disk says; of everything else an input/output error."""
@@ -88,12 +89,14 @@ class Fault:
         at: number of the first call that fails, from 1; 0: none.
         lasting: whether all later ones fail, too.
         only: the kind of call that is counted, such as `fsync`; all if it is empty.
+        deadly: the process ends there instead.
     """
 
     at: int = 0
     code: int = errno.EIO
     lasting: bool = False
     only: str = ""
+    deadly: bool = False
     calls: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -104,15 +107,22 @@ class Fault:
         self.calls += 1
         if self.at and (self.calls == self.at or (self.lasting and self.calls > self.at)):
             self.failed.append(name)
+            if self.deadly:
+                raise Death
             return self.code
         return 0
 
 
 class Machine:
-    """The calls of this process below one folder, counted and fallible while `working`."""
+    """The calls of this process below one folder, counted and fallible while `working`.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        receipts_are_checked: off for a folder that has a history which the book has not seen.
+    """
+
+    def __init__(self, root: Path, *, receipts_are_checked: bool = True) -> None:
         self._root = f"{root}/"
+        self._receipts_are_checked = receipts_are_checked
         self.fault = Fault()
         self.book = Book()
         self.receipts = 0
@@ -175,7 +185,8 @@ class Machine:
     ) -> Callable[[Journeys, Sequence[Move]], None]:
         def record_receipts(journeys: Journeys, moves: Sequence[Move]) -> None:
             for move in moves:
-                self.book.check(Path(self._root) / move.target)
+                if self._receipts_are_checked:
+                    self.book.check(Path(self._root) / move.target)
                 self.receipts += 1
             record(journeys, moves)
 
