@@ -76,13 +76,21 @@ def drop(root: Path, files: dict[str, bytes] | None = None) -> Counter[str]:
 
 
 def with_open_copies(root: Path, dropped: Counter[str]) -> Counter[str]:
-    """While a copy between file systems is open, there is a `.part` more; and when it is whole, it and its hidden original."""
+    """What may be there beside the photos while something is under way.
+
+    A copy between file systems is a `.part` more; and when it is whole, there are it and its hidden original. The note of a photo that
+    is just moved into quarantine once more may wait there for it.
+    """
     work = books.files_in(root, ".birdwatchd/work")
     copies = Counter(sha256 for path, sha256 in work.items() if path.endswith(".part"))
     for held in (root / "inbox").rglob(f"{HELD_PREFIX}*"):
         number = held.name.removeprefix(HELD_PREFIX).partition("-")[0]
         if sha256 := work.get(f".birdwatchd/work/{number}"):
             copies[sha256] += 1
+    for plan in rows(root, "SELECT target FROM journeys WHERE target LIKE 'quarantine/%'"):
+        photo, note = root / plan["target"], root / f"{plan['target']}.json"
+        if note.exists() and not photo.exists():
+            copies[books.content(note.read_bytes())] += 1
     return dropped + copies
 
 
