@@ -278,7 +278,7 @@ def in_any_order(examples: int, steps: int, *, derandomize: bool) -> None:
 @pytest.mark.fault("C13", "C14")
 @pytest.mark.timeout(300)
 def test_in_any_order_nothing_is_lost_or_doubled() -> None:
-    in_any_order(15, 25, derandomize=True)
+    in_any_order(12, 20, derandomize=True)
 
 
 @pytest.mark.torture
@@ -324,7 +324,7 @@ def test_what_people_move_or_delete_is_never_made_again(garden: Callable[[int], 
     bench = garden(4)
     deleted, moved, *_ = photos_in(root)
     deleted.unlink()
-    mine = root / "library" / "my robins" / "best.jpg"
+    mine = root / "library" / "my robins" / f"best {moved.name}"
     mine.parent.mkdir()
     moved.rename(mine)
     before = books.files_in(root, *books.RESTING)
@@ -333,7 +333,7 @@ def test_what_people_move_or_delete_is_never_made_again(garden: Callable[[int], 
     assert books.files_in(root, *books.RESTING) == before
     assert bench.worker.condition.problems == {}
     bench.drop("0 again.jpg", seed=0)
-    bench.drop("2 again.jpg", seed=2)
+    bench.drop("1 again.jpg", seed=1)
     bench.let_pass(20)
     assert row_of(bench, 1)[0] == "missing", "its content came again, and it was not there"
     assert row_of(bench, 5) == ("review", Reason.NO_CLASSIFIER), "what was deleted is judged again"
