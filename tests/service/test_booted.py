@@ -242,11 +242,11 @@ SLOW = """
 import time
 from birdwatchd import examining
 look = examining.Examiner.examine
-examining.Examiner.examine = lambda self, data: (time.sleep(1), look(self, data))[1]
+examining.Examiner.examine = lambda self, data: (time.sleep(3), look(self, data))[1]
 from birdwatchd.cli import main
 main()
 """
-"""The program on a machine that needs a second for each photo."""
+"""The program on a machine that needs three seconds for each photo; up to four are looked at at once."""
 
 
 @pytest.mark.fault("U04")
