@@ -26,6 +26,8 @@ WARM_UP = 0.4
 """The share of the run after which nothing may grow any more."""
 
 MOST_GROWTH = 0.05
+MOST_GROWTH_SO_SOON = 0.10
+"""Each thread that decodes has a heap of its own, which settles only after some thousand files."""
 
 
 def bad_files() -> Iterator[bytes]:
@@ -91,7 +93,7 @@ class Visit:
             return found[0]
 
 
-def endure(root: Path, count: int) -> None:
+def endure(root: Path, count: int, most_growth: float) -> None:
     visit = Visit(root)
     bad, good = bad_files(), good_files()
     with daemon(root, settle_s=0, environment=AT_ONCE, command=RIGGED) as running:
@@ -114,7 +116,7 @@ def endure(root: Path, count: int) -> None:
     after_mb = median(size for size, _ in sizes[-5:])
     tell(f"memory {before_mb:.1f} -> {after_mb:.1f} MB, open files {sizes[settled][1]} -> {sizes[-1][1]}")
     tell(f"a photo waits {median(behind_good):.2f} s behind good ones, {median(behind_bad):.2f} s behind bad ones")
-    assert after_mb <= before_mb * (1 + MOST_GROWTH), f"{before_mb:.1f} -> {after_mb:.1f} MB"
+    assert after_mb <= before_mb * (1 + most_growth), f"{before_mb:.1f} -> {after_mb:.1f} MB"
     assert max(files for _, files in sizes[-5:]) <= max(files for _, files in sizes[settled : settled + 5])
     assert median(behind_bad) <= 1.5 * median(behind_good) + 0.5, "a good photo waits longer behind bad ones"
 
@@ -122,11 +124,11 @@ def endure(root: Path, count: int) -> None:
 @pytest.mark.fault("B20")
 @pytest.mark.timeout(900)
 def test_two_thousand_bad_files_leave_nothing_behind_in_the_daemon(tmp_path: Path) -> None:
-    endure(fresh_root(tmp_path / "birds"), 2000)
+    endure(fresh_root(tmp_path / "birds"), 2000, MOST_GROWTH_SO_SOON)
 
 
 @pytest.mark.fault("B20")
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
 def test_ten_thousand_bad_files_leave_nothing_behind_in_the_daemon(tmp_path: Path) -> None:
-    endure(fresh_root(tmp_path / "birds"), 10_000)
+    endure(fresh_root(tmp_path / "birds"), 10_000, MOST_GROWTH)
