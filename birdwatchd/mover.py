@@ -14,7 +14,7 @@ from birdwatchd import __version__
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import PhotoVanished, TransientError
 from birdwatchd.core.facts import about
-from birdwatchd.core.journey import Journey, Move
+from birdwatchd.core.journey import Advice, Journey, Move
 from birdwatchd.edges.files import Files, TargetTaken
 from birdwatchd.edges.store import Journeys
 
@@ -55,13 +55,19 @@ class Mover:
         beside_sidecar: bool = False,
     ) -> str:
         """A name in the folder that nothing has and nobody plans; it is added to `reserved`."""
-        for number in itertools.chain(range(1, EASY_NUMBERS + 1), itertools.count(max(photo_id, EASY_NUMBERS + 1))):
-            target = f"{folder}/{shelving.file_name(original_name, sha256=sha256, photo_id=photo_id, number=number)}"
-            free = not self._files.taken(target) and not (beside_sidecar and self._files.taken(f"{target}.json"))
-            if free and target not in reserved:
-                reserved.add(target)
-                return target
-        raise AssertionError("numbers do not end")
+        numbers = itertools.chain(range(1, EASY_NUMBERS + 1), itertools.count(max(photo_id, EASY_NUMBERS + 1)))
+        names = (
+            shelving.file_name(original_name, sha256=sha256, photo_id=photo_id, number=number) for number in numbers
+        )
+        target = next(
+            target
+            for target in (f"{folder}/{name}" for name in names)
+            if not self._files.taken(target)
+            and not (beside_sidecar and self._files.taken(f"{target}.json"))
+            and target not in reserved
+        )
+        reserved.add(target)
+        return target
 
     def carry_out(self, moves: Sequence[Move], journeys: Mapping[int, Journey]) -> Carried:
         """Carry out moves whose plans are written; the receipt of all in one transaction.
@@ -109,7 +115,7 @@ class Mover:
                 self._journeys.retarget(move.photo_id, target)
                 move = replace(move, target=target)
         if move.advice is not None:
-            self._files.write_sidecar(move.target, _sidecar(move, journey))
+            self._files.write_sidecar(move.target, _sidecar(move, move.advice, journey))
         return move
 
     def _is_at_its_place(self, move: Move, journey: Journey) -> bool:
@@ -161,14 +167,12 @@ class Mover:
         return None
 
 
-def _sidecar(move: Move, journey: Journey) -> dict[str, object]:
-    if move.advice is None:
-        raise ValueError("only a file with advice gets a note")
+def _sidecar(move: Move, advice: Advice, journey: Journey) -> dict[str, object]:
     return {
         "file": move.target.rpartition("/")[2],
         "reason": move.reason,
-        "what_was_wrong": move.advice.what,
-        "what_to_do": move.advice.do,
+        "what_was_wrong": advice.what,
+        "what_to_do": advice.do,
         "original_name": journey.original_name,
         "camera": journey.camera,
         "received_at": journey.received_at,

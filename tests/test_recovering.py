@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from birdwatchd.core.deciding import Rules
-from birdwatchd.core.errors import DiskTrouble
+from birdwatchd.core.errors import DiskTrouble, ModelError
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import State
 from birdwatchd.edges.clock import now_utc
@@ -16,8 +16,10 @@ from birdwatchd.edges.files import HELD_PREFIX, Files
 from birdwatchd.edges.images import Limits
 from birdwatchd.edges.store import Request, Store
 from birdwatchd.examining import Examiner
+from birdwatchd.mover import Mover
 from birdwatchd.pipeline import Pipeline
 from birdwatchd.review import Review
+from birdwatchd.triage import Hindered, Triage
 from tests import books
 from tests.fakes import StubSpotter
 from tests.pictures import jpeg
@@ -180,6 +182,41 @@ def test_a_move_that_waited_does_not_claim_the_same_photo_come_again(
     states = garden.store.connection.rows("SELECT state FROM photos ORDER BY id")
     assert [row["state"] for row in states] == ["missing", "review", "review"]
     assert not garden.pipeline.has_unfinished()
+
+
+def test_the_copy_of_a_photo_that_a_person_filed_elsewhere_is_a_duplicate_of_that(garden: Garden) -> None:
+    garden.take("a.jpg")
+    (photo,) = (garden.root / "review").rglob("*.jpg")
+    (garden.root / "library" / "robin").mkdir()
+    photo.rename(garden.root / "library" / "robin" / photo.name)
+    garden.take("b.jpg")
+    assert garden.row()["state"] == State.DUPLICATE
+    assert photo.name in {path.name for path in (garden.root / "library" / "robin").iterdir()}
+    assert len(list((garden.root / "duplicates").iterdir())) == 1
+
+
+def test_a_recovery_told_to_stop_leaves_the_rest_to_the_next_life(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _die_before_the_receipt(garden, monkeypatch)
+    assert garden.pipeline.resume(stopping=lambda: True).outcomes == []
+    assert garden.pipeline.has_unfinished()
+    assert len(garden.pipeline.resume().outcomes) == 1
+    books.check(garden.root, Counter([books.content(PHOTO)]))
+
+
+def test_without_an_eye_a_photo_in_work_waits_and_stays_whole(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.store.journeys, "record_decisions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            garden.take()
+    mover = Mover(garden.files, garden.store.journeys)
+    blind = Triage(garden.files, garden.store.journeys, mover, None, Rules(empty_below=0.05), now=now_utc)
+    (waiting,) = blind.assess(garden.store.journeys.under_way())
+    assert isinstance(waiting, Hindered)
+    assert isinstance(waiting.why, ModelError)
+    assert len(garden.pipeline.resume().outcomes) == 1
+    books.check(garden.root, Counter([books.content(PHOTO)]))
 
 
 def _wish(garden: Garden, **arguments: object) -> Request:

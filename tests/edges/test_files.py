@@ -46,6 +46,7 @@ from birdwatchd.edges.files import (
     Files,
     TargetTaken,
     file_system_of,
+    hash_outside,
     read_outside,
     stamp_of,
     write_whole,
@@ -821,6 +822,38 @@ def test_what_comes_under_the_same_name_during_the_copy_is_another_photo(
     assert far.path(f"{shelving.WORK}/1").read_bytes() == b"a photo"
 
 
+def test_an_original_that_is_written_to_during_the_copy_goes_back(far: Spread, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamp, original, fsync = drop(far), far.path("inbox") / "a.jpg", os.fsync
+
+    def while_its_writer_goes_on(handle: int) -> None:
+        for held in original.parent.glob(f"{HELD_PREFIX}*"):
+            held.write_bytes(b"a longer photo")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", while_its_writer_goes_on)
+    with pytest.raises(PhotoVanished, match="changed while it was copied"):
+        far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert tree(original.parent) == {"a.jpg": b"a longer photo"}
+    assert tree(far.path(shelving.WORK)) == {}
+
+
+def test_an_original_that_goes_away_during_the_copy_is_told_and_leaves_nothing(
+    far: Spread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp, inbox = drop(far), far.path("inbox")
+
+    def card_pulled(_: int) -> None:
+        for held in inbox.glob(f"{HELD_PREFIX}*"):
+            held.unlink()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", card_pulled)
+    with pytest.raises(DiskTrouble):
+        far.claim("a.jpg", stamp, f"{shelving.WORK}/1")
+    assert tree(inbox) == {}
+    assert tree(far.path(shelving.WORK)) == {}
+
+
 def test_an_original_that_its_disk_does_not_give_stays_and_only_it_is_refused(
     far: Spread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -951,6 +984,34 @@ def test_an_original_that_may_not_be_removed_leaves_no_copy_behind(reachable: Pa
         assert files.work_files() == []
         assert files.inbox_stamp("card/a.jpg") == stamp
         (other_disk / "card").chmod(0o700)
+
+
+def test_when_every_name_in_the_inbox_is_taken_a_photo_stays_where_it_is(files: Files) -> None:
+    for number in range(1, 1000):
+        drop(files, "a.jpg" if number == 1 else f"recovered-{number}-a.jpg", b"another")
+    path = put(files, f"{shelving.WORK}/1", b"a photo")
+    with pytest.raises(DiskTrouble, match="no free name"):
+        files.give_back(f"{shelving.WORK}/1", "a.jpg")
+    assert path.read_bytes() == b"a photo"
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_rename_that_a_signal_interrupts_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: int
+) -> None:
+    (tmp_path / "a").write_bytes(b"a photo")
+    real, calls = hands._libc.renameat2, itertools.count(1)
+
+    def interrupted(*arguments: Any) -> int:
+        if next(calls) <= signals:
+            ctypes.set_errno(errno.EINTR)
+            return -1
+        return int(real(*arguments))
+
+    monkeypatch.setattr(hands, "_libc", SimpleNamespace(renameat2=interrupted))
+    hands.rename_noreplace(tmp_path / "a", tmp_path / "b")
+    assert tree(tmp_path) == {"b": b"a photo"}
+    assert next(calls) == signals + 2
 
 
 def test_a_photo_goes_back_to_an_inbox_on_another_disk(far: Spread) -> None:
@@ -1269,6 +1330,29 @@ def test_reading_what_is_no_file_is_refused_and_leaves_nothing_open(
     assert open_files() == before
     with pytest.raises(Refused, match="No such file"):
         read_outside(tmp_path / "gone", max_bytes=100)
+
+
+def test_a_file_that_grows_under_the_reading_is_not_taken_for_whole(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, fstat = put(files, "library/a.jpg", b"a photo"), os.fstat
+
+    def and_then_it_grows(handle: int) -> os.stat_result:
+        found = fstat(handle)
+        path.write_bytes(b"a photo and more")
+        return found
+
+    monkeypatch.setattr(os, "fstat", and_then_it_grows)
+    with pytest.raises(PhotoVanished, match="grew"):
+        files.read("library/a.jpg", max_bytes=10**6)
+
+
+def test_hashing_what_is_no_file_is_refused_and_a_file_anywhere_is_hashed(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    os.mkfifo(tmp_path / "trap")
+    assert hash_outside(tmp_path / "a.jpg") == SHA256
+    with pytest.raises(Refused, match="is no file"):
+        hash_outside(tmp_path / "trap")
 
 
 # -- notes, thumbnails, the work folder
