@@ -11,7 +11,9 @@ import re
 import socket
 import sqlite3
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from birdwatchd.core import mounts
 
 TELLING_OPTIONS = frozenset(
     (
@@ -70,27 +72,18 @@ def disk(folder: Path) -> dict[str, object]:
     """The disk that a folder lies on: its room, and how it is mounted, without any name."""
     try:
         room = os.statvfs(folder)
-        point = next(place for place in [folder.resolve(), *folder.resolve().parents] if place.is_mount())
+        mount = mounts.mount_of(PurePosixPath(folder.resolve()), mounts.mounts_in(_text(Path(mounts.TABLE))))
     except OSError as error:
         return {"trouble": error.strerror}
-    kind, options = _mounted_at(point)
+    options = sorted(mount.options) if mount else []
     return {
-        "kind": kind,
+        "kind": mount.kind if mount else None,
         "options": [one for one in options if one in TELLING_OPTIONS or one.partition("=")[0] in TELLING_SETTINGS],
         "total_bytes": room.f_blocks * room.f_frsize,
         "free_bytes": room.f_bavail * room.f_frsize,
         "total_inodes": room.f_files,
         "free_inodes": room.f_favail,
     }
-
-
-def _mounted_at(point: Path) -> tuple[str | None, list[str]]:
-    kind, options = None, list[str]()
-    for line in _text(Path("/proc/self/mountinfo")).splitlines():
-        fields, _, rest = line.partition(" - ")
-        if fields.split(" ")[4].replace("\\040", " ") == str(point):
-            kind, options = rest.split(" ")[0], [*fields.split(" ")[5].split(","), *rest.split(" ")[-1].split(",")]
-    return kind, sorted(set(options))
 
 
 def names() -> set[str]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from birdwatchd.core import shelving
+from birdwatchd.core import mounts, shelving
 from birdwatchd.core.errors import BirdwatchdError
 
 MOMENT_S = 0.1
@@ -142,8 +142,8 @@ def _write_elsewhere(root: Path) -> None:
 
 def _where_it_may_write() -> list[Path]:
     """Mounted file systems that take files of ours."""
-    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    points = [Path(line.split(" ")[4].encode().decode("unicode_escape", "replace")) for line in lines]
+    table = Path(mounts.TABLE).read_text(encoding="utf-8", errors="surrogateescape")
+    points = [Path(mount.point) for mount in mounts.mounts_in(table)]
     return [point for point in dict.fromkeys(points) if point.is_dir() and os.access(point, os.W_OK)]
 
 

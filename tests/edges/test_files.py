@@ -267,7 +267,9 @@ def escaped(path: str) -> str:
     return "".join(f"\\{ord(char):03o}" if char in " \t\n\\" else char for char in path)
 
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1).filter(
+    lambda name: name not in {".", ".."}
+)
 
 
 @given(NAMES)

@@ -4,15 +4,14 @@ import errno
 import fcntl
 import json
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
-from birdwatchd.core import shelving
+from birdwatchd.core import mounts, shelving
 from birdwatchd.core.errors import AlreadyRunning, DiskFull, DiskTrouble, RootGone, RootUnsuitable
 from birdwatchd.edges.files import disk
 
@@ -35,18 +34,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 def file_system_of(path: str, mount_table: str) -> str:
     """Type of the file system that holds an absolute, resolved path, by the text of `/proc/self/mountinfo`; "" if untold."""
-    best, kind = "", ""
-    for line in mount_table.split("\n"):
-        fields, _, rest = line.partition(" - ")
-        if not rest:
-            continue
-        point = re.sub(
-            r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields.split(" ")[4]
-        )  # \040 is a blank in a name
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, rest.split(" ")[0]
-    return kind
+    mount = mounts.mount_of(PurePosixPath(path), mounts.mounts_in(mount_table))
+    return mount.kind if mount else ""
 
 
 def _is_remote(kind: str) -> bool:
@@ -55,7 +44,7 @@ def _is_remote(kind: str) -> bool:
 
 def _read_mount_table() -> str:
     try:
-        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        return Path(mounts.TABLE).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:  # no /proc: not Linux, or a very closed sandbox; then nothing is known to be remote
         return ""
 
