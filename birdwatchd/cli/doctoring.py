@@ -66,7 +66,7 @@ def _look(root: Path | None, config: Path | None) -> "Iterator[Finding]":
     yield from examination.examine(
         Files(settings.root),
         load_spotter=spotter_loader(settings),
-        sweep_s=settings.inbox.sweep_s,
+        settings=settings,
         age_s=_age_s,
         unit=systemd.unit(),
     )

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 from birdwatchd import __version__
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase
+from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull
 from birdwatchd.core.photo import State
+from birdwatchd.core.settings import Settings
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
+from birdwatchd.edges.store.copies import backups_in
 from birdwatchd.edges.systemd import Unit
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.walls import Wall
 from birdwatchd.mover import LOST
 
 LOW_DISK_BYTES = 1 << 30
+STALE_BACKUP_DAYS = 3
 FEW = 10
 """So many photos a person may well have moved or deleted; if most of many are gone, something is wrong."""
 
@@ -42,14 +45,13 @@ def examine(
     files: Files,
     *,
     load_spotter: Callable[[], Spotter],
-    sweep_s: float,
+    settings: Settings,
     age_s: Callable[[str], float],
     unit: Unit | None,
 ) -> Iterator[Finding]:
-    """Look at folder, log, eye, daemon, disk, books and service, one finding each.
+    """Look at folder, log, eye, daemon, books, backups, disk and service, one finding each.
 
     Args:
-        sweep_s: the interval in which a healthy daemon writes its status.
         age_s: seconds since a moment given as ISO-8601 UTC.
         unit: the service, where it is installed.
     """
@@ -64,11 +66,13 @@ def examine(
     try:
         with Store.read_only(files.path(shelving.DATABASE)) as store:
             yield from _log(store)
-            yield from _daemon(files, store.requests.status(), sweep_s, age_s)
+            yield from _daemon(files, store.requests.status(), settings.inbox.sweep_s, age_s)
             yield from _books(files, store)
     except BirdwatchdError as error:
         yield _bad("log", error)
-    yield _disk(files)
+    if settings.retention.backups:
+        yield _backups(files, age_s)
+    yield _disk(files, int(settings.inbox.reserve_mb * 1e6))
     yield of_unit(unit)
 
 
@@ -200,10 +204,27 @@ def kept_files(files: Files) -> Iterator[str]:
                     yield path
 
 
-def _disk(files: Files) -> Finding:
+def _backups(files: Files, age_s: Callable[[str], float]) -> Finding:
+    made = backups_in(files.path(shelving.BACKUPS))
+    if not made:
+        return Finding("backups", "none of the log yet; the daemon makes one a day, `birdwatchd backup` makes one now")
+    days = age_s(made[-1].made_at.isoformat()) / 86_400
+    words = f"{len(made)} of the log, the newest of {made[-1].made_at:%Y-%m-%d %H:%M} UTC"
+    if days > STALE_BACKUP_DAYS:
+        return Finding(
+            "backups", f"{words}, {days:.0f} days ago", "let the daemon run, or make one: `birdwatchd backup`"
+        )
+    return Finding("backups", words)
+
+
+def _disk(files: Files, reserve_bytes: int) -> Finding:
     free = files.free_bytes()
     words = f"{free / 1e9:.1f} GB free"
-    if free < LOW_DISK_BYTES:
+    try:
+        files.check_room(reserve_bytes)
+    except DiskFull as error:
+        return Finding("disk", f"{words}; {error.message}", error.hint)
+    if free < max(LOW_DISK_BYTES, 2 * reserve_bytes):
         return Finding("disk", words, "make room; when the disk is full, photos wait in the inbox")
     return Finding("disk", words)
 

@@ -3,12 +3,16 @@
 import json
 import sqlite3
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from birdwatchd import __version__
 from birdwatchd.doctor import of_unit
+from birdwatchd.edges.store import Store
+from birdwatchd.edges.store.copies import backup_name
 from birdwatchd.edges.systemd import Unit
 from tests.service.running import STUBBED, birdwatchd, daemon, until
 from tests.service.systemd_fakes import HEALTHY, tools
@@ -135,3 +139,30 @@ def test_its_words_must_fit_together(root: Path) -> None:
     for words, said in ((["x.tar.gz"], "--bundle"), (["--sandbox", "--bundle"], "two things")):
         done = birdwatchd("doctor", *words, root=root)
         assert (done.returncode, said in done.stderr) == (2, True)
+
+
+def test_a_disk_below_its_reserve_is_told_whatever_else_is_free(seeing_root: Path) -> None:
+    full = told(seeing_root, BIRDWATCHD_INBOX__RESERVE_MB="1000000")["disk"]
+    assert (full["ok"], "photos wait in the inbox" in full["what"]) == (False, True)
+    assert "make room" in full["advice"]
+    free = told(seeing_root, BIRDWATCHD_INBOX__RESERVE_MB="0")["disk"]
+    assert "photos wait" not in free["what"]
+
+
+def test_the_age_of_the_newest_backup_is_told(seeing_root: Path) -> None:
+    Store.open(seeing_root / "birdwatchd.db").close()
+    assert "none of the log yet" in told(seeing_root)["backups"]["what"]
+    assert birdwatchd("backup", root=seeing_root).returncode == 0
+    fresh = told(seeing_root)["backups"]
+    assert (fresh["ok"], fresh["what"].startswith("1 of the log")) == (True, True)
+    (backup,) = (seeing_root / ".birdwatchd" / "backups").glob("*.db")
+    backup.rename(backup.with_name(backup_name(1, datetime(2026, 1, 1, tzinfo=UTC))))
+    stale = told(seeing_root)["backups"]
+    assert (stale["ok"], "birdwatchd backup" in (stale["advice"] or "")) == (False, True)
+    assert "backups" not in told(seeing_root, BIRDWATCHD_RETENTION__BACKUPS="0")
+
+
+def told(root: Path, **environment: str) -> dict[str, dict[str, Any]]:
+    """What the doctor finds, by subject."""
+    asked = birdwatchd("doctor", "--json", root=root, environment=environment)
+    return {one["subject"]: one for one in json.loads(asked.stdout)["findings"]}
