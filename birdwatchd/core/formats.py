@@ -446,11 +446,13 @@ class PictureData:
     Attributes:
         begin, end: 0 and 0 if there is no way through the header.
         scans: how many times it goes over its picture: once if it is baseline, about ten times if it is progressive.
+        plain: its end marker is there, and nothing but one scan's data before it: by `ending` the file is COMPLETE.
     """
 
     begin: int
     end: int
     scans: int
+    plain: bool = False
 
 
 _AT_ONCE_BYTES = 1 << 20
@@ -466,14 +468,20 @@ def picture_data(data: bytes) -> PictureData:
     segments = header(data)
     if not segments:
         return PictureData(0, 0, 0)
-    begin, scans = min(segments[-1].end, len(data)), 1
+    begin, scans, plain = min(segments[-1].end, len(data)), 1, segments[-1].code == _SOS
     view = np.frombuffer(data, np.uint8)
     for at in range(begin, len(data) - 1, _AT_ONCE_BYTES):
         part = view[at : at + _AT_ONCE_BYTES + 1]
         marks = np.flatnonzero(part[:-1] == 0xFF)
         codes = part[marks + 1]
         ends = np.flatnonzero(codes == _EOI)  # in picture data no end marker can occur
+        before = codes[: ends[0]] if len(ends) else codes
+        plain = plain and bool(_IN_A_SCAN[before].all())
+        scans += int(np.count_nonzero(before == _SOS))
         if len(ends):
-            return PictureData(begin, at + int(marks[ends[0]]), scans + int(np.count_nonzero(codes[: ends[0]] == _SOS)))
-        scans += int(np.count_nonzero(codes == _SOS))
+            return PictureData(begin, at + int(marks[ends[0]]), scans, plain)
     return PictureData(begin, len(data), scans)
+
+
+_IN_A_SCAN = np.isin(np.arange(256), [0x00, *range(0xD0, 0xD8), 0xFF])
+"""By its second byte: whether 0xFF and this may stand within a scan's data; see `_MARKER`."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from birdwatchd.core import formats
 from birdwatchd.core.errors import Damaged, Truncated
-from birdwatchd.core.formats import Kind
+from birdwatchd.core.formats import Kind, PictureData
 
 MOST_SCANS = 100
 """A progressive JPEG goes over its picture about ten times. Each costs a pass over all pixels."""
@@ -33,18 +33,19 @@ MOST_WEBP_PARTS = 100_000
 """libwebp keeps a note of each, six times as long as the part."""
 
 
-def check(kind: Kind, data: bytes) -> None:
+def check(kind: Kind, data: bytes, picture: PictureData | None = None) -> None:
     """Refuse what no camera does; for PNG every checksum is proved as well.
 
     Args:
         kind: what the file is; other kinds than JPEG, PNG and WebP pass unseen.
         data: the whole file, its end already proved (`formats.ending`).
+        picture: where a JPEG's picture data lies, if that was looked for already.
     Raises:
         Damaged, Truncated: it must not reach a parser.
     """
     match kind:
         case Kind.JPEG:
-            _check_jpeg(data)
+            _check_jpeg(data, picture or formats.picture_data(data))
         case Kind.PNG:
             _check_png(data)
         case Kind.WEBP:
@@ -54,13 +55,12 @@ def check(kind: Kind, data: bytes) -> None:
 _EXIF, _TABLES_END = b"Exif\x00\x00", 0xE0
 
 
-def _check_jpeg(data: bytes) -> None:
+def _check_jpeg(data: bytes, picture: PictureData) -> None:
     segments = formats.header(data)
     if sum(data.startswith(_EXIF, one.begin + 4) for one in segments) > MOST_EXIF_SEGMENTS:
         raise Damaged("what the camera wrote is cut into many pieces; no camera does that")
     if sum(one.end - one.begin for one in segments if one.code < _TABLES_END) > MOST_TABLES_BYTES:
         raise Damaged("its header is full of tables; no camera does that")
-    picture = formats.picture_data(data)
     if picture.scans > MOST_SCANS:
         raise Damaged(f"it goes over its picture {picture.scans:,} times; no camera does that")
     if data.find(b"\xff" * MOST_FILLING_BYTES, picture.begin, picture.end) >= 0:

@@ -101,7 +101,7 @@ class Picture:
     def thumbnail(self) -> bytes:
         """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata."""
         small = self._image.copy()
-        small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.BICUBIC)
+        small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.HAMMING)  # as sharp, half the work
         file = io.BytesIO()
         small.save(file, "JPEG", quality=80)
         return file.getvalue()
@@ -129,6 +129,7 @@ def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int
         image = _PARSERS[kind](io.BytesIO(data))
         size_px = image.size
         _check_size(size_px, limits)
+        image.decodermaxblock = len(data)  # all at once: in pieces each is copied, and asks for Python's lock again
         need_px = _need(size_px, view_px, thumbnail_px)
         image.draft("RGB", need_px)  # JPEG only; the others ignore it
         image.load()
@@ -168,8 +169,10 @@ def _admit(data: bytes, limits: Limits) -> Kind:
     if canvas_px := formats.canvas_px(kind, head):
         _check_size(canvas_px, limits)
     # Before the parser, also because Pillow would step through a header of junk byte by byte.
-    _check_end(data, kind)
-    oddities.check(kind, data)
+    picture = formats.picture_data(data) if kind is Kind.JPEG else None
+    if picture is None or not picture.plain:
+        _check_end(data, kind)
+    oddities.check(kind, data, picture)
     return kind
 
 
@@ -217,16 +220,18 @@ def _refusal(error: Exception, what: str) -> PhotoError:
 _ASKS_TOO_MUCH = re.compile(r"[Dd]ecompressed data too large|[Tt]oo much memory")
 
 
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 
 
 @lru_cache(maxsize=1)
 def _keep_heaps_small() -> None:
     """With several threads glibc gathers heaps that it never returns. Two of them are enough, and whatever is larger than a megabyte is
-    taken from the system and given back at once (mallopt(3)); other C libraries do not know the question."""
+    taken from the system and given back at once; the room of smaller things is kept for the next photo, because new pages cost time
+    (mallopt(3)). Other C libraries do not know the question."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_ARENA_MAX, 2)
         mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 32 << 20)
 
 
 _PILLOW = r"PIL\."

@@ -208,6 +208,7 @@ def ask_everything(file: bytes, tail: bytes, kind: Kind, more: int) -> None:
     picture = picture_data(file)
     assert 0 <= picture.begin <= picture.end <= len(file)
     assert picture.scans <= file.count(b"\xff\xda") + 1
+    assert not picture.plain or ending(Kind.JPEG, file, file, len(file)) is Ending.COMPLETE
     assert all(one.begin < one.end for one in header(file))
     assert frame(file) is None or header(file)
 
@@ -235,6 +236,26 @@ def test_a_flipped_byte_breaks_no_rule(at: int, byte: int, name: str) -> None:
     file[at % len(file)] = byte
     assert told_of_all(bytes(file)) in Ending
     ask_everything(bytes(file), bytes(file), Kind.JPEG, 0)
+
+
+@given(
+    cut=st.integers(0, 3000),
+    tail=st.binary(max_size=20),
+    at=st.integers(0, 3000),
+    marker=st.binary(min_size=2, max_size=2),
+)
+def test_a_plain_picture_is_a_complete_one(cut: int, tail: bytes, at: int, marker: bytes) -> None:
+    """The short way to the answer is the long way's answer, whatever is cut, appended or put in between."""
+    whole = jpeg(width=64, height=64)
+    assert picture_data(whole).plain
+    for file in (
+        whole + tail,
+        whole[:cut],
+        whole[:at] + marker + whole[at:],
+        whole[:at] + b"\xff" + marker + whole[at:] + tail,
+    ):
+        if picture_data(file).plain:
+            assert ending(Kind.JPEG, file, file, len(file)) is Ending.COMPLETE
 
 
 def box(name: bytes, payload: bytes) -> bytes:
