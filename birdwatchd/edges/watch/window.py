@@ -1,4 +1,4 @@
-"""Watching one inbox: started, looked after, started anew, and honest about what it cannot see.
+"""Watching an inbox, or the shelves: started, looked after, started anew, and honest about what it cannot see.
 
 watchdog calls back in its own thread. A handler that raises would end that thread for good, and one that works would make it late;
 so it only passes the path on, to something that never blocks.
@@ -7,7 +7,7 @@ so it only passes the path on, to something that never blocks.
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,22 +63,25 @@ class _Running:
 
     observer: BaseObserver
     kernel: Kernel | None
-    folder: tuple[int, int]
+    folders: tuple[tuple[int, int], ...]
     emitters: tuple[BaseThread, ...] = ()
 
     @classmethod
-    def begun(cls, handler: _Handler, inbox: Path, observer: BaseObserver, kernel: Kernel | None) -> "_Running":
-        folder = (0, 0)
+    def begun(
+        cls, handler: _Handler, watched: Sequence[Path], observer: BaseObserver, kernel: Kernel | None
+    ) -> "_Running":
+        folders: tuple[tuple[int, int], ...] = ()
         try:
-            folder = _identity(inbox)  # before the rest: if it is replaced meanwhile, that is noticed
-            observer.schedule(handler, str(inbox), recursive=True, event_filter=HEARD)
+            folders = tuple(map(_identity, watched))  # before the rest: if one is replaced meanwhile, that is noticed
+            for folder in watched:
+                observer.schedule(handler, str(folder), recursive=True, event_filter=HEARD)
             observer.start()
             if kernel is not None:
                 kernel.start()
         except (OSError, RuntimeError):  # no watches, no handles or no threads left
-            cls(observer, kernel, folder).end()
+            cls(observer, kernel, folders).end()
             raise
-        return cls(observer, kernel, folder, tuple(observer.emitters))
+        return cls(observer, kernel, folders, tuple(observer.emitters))
 
     @property
     def threads(self) -> tuple[BaseThread, ...]:
@@ -95,18 +98,21 @@ class _Running:
 
 
 class Watch:
-    """Watches one inbox and passes hints on.
+    """Watches one inbox, or some folders beside each other, and passes hints on.
 
     Args:
         put: is called in watchdog's threads; must not block or raise.
         poll: compare listings every few seconds instead of asking the kernel; for network folders, whose events never arrive.
+        only: folders in `inbox` that are watched instead of all of it. They may be large, so that they are never polled.
 
     Attributes:
         overflows: how often the kernel had more to tell than its queue could hold.
     """
 
-    def __init__(self, inbox: Path, put: Callable[[Hint], None], *, poll: bool) -> None:
+    def __init__(self, inbox: Path, put: Callable[[Hint], None], *, poll: bool, only: Sequence[str] = ()) -> None:
         self._inbox = inbox
+        self._watched = [inbox / folder for folder in only] or [inbox]
+        self._may_poll = not only
         self._put = put
         self._poll = poll
         self._running: _Running | None = None
@@ -122,7 +128,8 @@ class Watch:
         """
         self.stop()
         self._hindrance = None
-        for begin in (self._by_polling,) if self._poll else (self._by_events, self._by_polling):
+        ways = [self._by_events] * (not self._poll) + [self._by_polling] * self._may_poll
+        for begin in ways:
             try:
                 self._running = begin()
             except (OSError, RuntimeError) as error:
@@ -149,7 +156,7 @@ class Watch:
         if running is None or not all(thread.is_alive() for thread in running.threads):
             return False
         try:
-            return _identity(self._inbox) == running.folder
+            return tuple(map(_identity, self._watched)) == running.folders
         except OSError:
             return False
 
@@ -189,11 +196,11 @@ class Watch:
     def _by_events(self) -> _Running:
         kernel = Kernel(on_overflow=self._overflowed, on_end=lambda: self._put(None))
         observer = BaseObserver(Emitter, inotify_fd=kernel)
-        return _Running.begun(_Handler(self._inbox, self._put), self._inbox, observer, kernel)
+        return _Running.begun(_Handler(self._inbox, self._put), self._watched, observer, kernel)
 
     def _by_polling(self) -> _Running:
         observer = PollingObserverVFS(os.lstat, os.scandir, polling_interval=POLL_S)
-        return _Running.begun(_Handler(self._inbox, self._put), self._inbox, observer, None)
+        return _Running.begun(_Handler(self._inbox, self._put), self._watched, observer, None)
 
     def _overflowed(self) -> None:
         self.overflows += 1
