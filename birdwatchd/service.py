@@ -22,6 +22,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, ConfigError
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.settling import REMOTE_FACTOR, Waiting
+from birdwatchd.core.shelfmoves import SHELVES
 from birdwatchd.edges.clock import monotonic
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store
@@ -29,7 +30,7 @@ from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.restoring import finish_restore
-from birdwatchd.worker import TICK_S, Chore, Worker
+from birdwatchd.worker import TICK_S, Chore, Stirred, Worker
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ CHORES: tuple[tuple[str, float], ...] = (
     ("backup", 0.25),  # a look; one is made each day
     ("expire-quarantine", 24.0),
     ("tidy", 24.0),
+    ("compare", 1 / 6),
 )
 """The timetable: name of the chore and its interval in hours. The sweep is not among them: it must not depend on a scheduler."""
 
@@ -81,7 +83,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         ConfigError, AlreadyRunning: it cannot start.
         BirdwatchdError: it broke down several times in a row.
     """
-    hints: queue.SimpleQueue[Hint | Chore | type[StopIteration]] = queue.SimpleQueue()
+    hints: queue.SimpleQueue[Hint | Stirred | Chore | type[StopIteration]] = queue.SimpleQueue()
     with ExitStack() as stack:
         files, store = stack.enter_context(bird_folder(settings.root))
         stop_wanted = threading.Event()
@@ -95,12 +97,15 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         poll = settings.inbox.poll or files.inbox_is_remote
         watch = Watch(files.path(shelving.INBOX), hints.put, poll=poll)
         stack.callback(watch.stop)
+        shelf_watch = Watch(files.root, lambda path: hints.put(Stirred(path)), poll=False, only=SHELVES)
+        stack.callback(shelf_watch.stop)
         worker = Worker(
             settings,
             files,
             store,
             load_spotter=spotter_loader(settings),
             watch=watch,
+            shelf_watch=shelf_watch,
             notifier=notifier,
             stopping=stop_wanted.is_set,
         )
@@ -109,6 +114,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         if stop_wanted.is_set():
             return
         watch.start()  # before the first sweep, so that nothing falls between the two
+        shelf_watch.start()
         worker.sweep()
         notifier.ready(worker.in_words())
         announce(f"birdwatchd is ready: drop photos into {files.path(shelving.INBOX)}")
@@ -157,6 +163,8 @@ def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bo
             return True
         if isinstance(one, Chore):
             worker.do_chore(one)
+        elif isinstance(one, Stirred):
+            worker.shelves_stirred(one)
         else:
             worker.hint(one)
     return False
@@ -260,12 +268,14 @@ def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callab
         worker.open_eye()
         worker.resume()
         worker.sweep()
+        worker.notice()
         until = monotonic() + settings.inbox.settle_s * REMOTE_FACTOR
-        if worker.waiting():
+        if worker.waiting() or worker.noticing.waits():
             sleep(settings.inbox.settle_s)
         worker.sweep()
         while worker.take_settled() or _worth_waiting_for(worker, until, sleep):
             progress(worker.condition.tally.photos, worker.condition.tally.photos + len(worker.waiting()))
+        worker.notice()
         worker.sweep()  # what is left, and why
         problems = list(worker.condition.problems.values())
         return Scanned(

@@ -34,6 +34,7 @@ from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.examining import Examiner
 from birdwatchd.hearing import Hearing
 from birdwatchd.keeping import Keeper
+from birdwatchd.noticing import Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
 from birdwatchd.review import Review
 
@@ -66,6 +67,13 @@ class Chore:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stirred:
+    """Something may have happened on the shelves, at this path relative to the bird folder; None: anywhere."""
+
+    path: Hint
+
+
 class Worker:
     """Takes what has settled, sweeps, fulfils wishes; knows nothing of threads and signals.
 
@@ -85,6 +93,7 @@ class Worker:
         *,
         load_spotter: Callable[[], Spotter],
         watch: Watch | None = None,
+        shelf_watch: Watch | None = None,
         notifier: Notifier | None = None,
         clock: Callable[[], float] = monotonic,
         now: Callable[[], str] = now_utc,
@@ -105,6 +114,15 @@ class Worker:
         self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
         self.review = Review(files, store, None, now=now)
         self.keeper = Keeper(files, store, settings.retention, clock=clock, now=now)
+        self.noticing = Noticing(
+            files,
+            store,
+            settle_s=settings.inbox.settle_s,
+            unfinished_s=settings.inbox.unfinished_s,
+            clock=clock,
+            now=now,
+        )
+        self._shelf_watch = shelf_watch
         self._desk = Desk(self.review, store.requests, clock=clock)
         self.condition = Condition()
         self._hearing = Hearing(watch, files, self.condition, clock=clock) if watch is not None else None
@@ -131,7 +149,8 @@ class Worker:
         except ModelError as error:
             self.condition.trouble("spotter", f"photos wait in the inbox: {error}")
             return
-        self.pipeline.examiner = self.review.examiner = Examiner.by_settings(self._settings, spotter)
+        examiner = Examiner.by_settings(self._settings, spotter)
+        self.pipeline.examiner = self.review.examiner = self.noticing.examiner = examiner
         self.condition.fine("spotter")
         log.info("spotter %s is ready (%s)", spotter.id, spotter.provider)
 
@@ -162,6 +181,7 @@ class Worker:
             self.open_eye()
             if self._hearing is not None:
                 self._hearing.look_after()
+            self._look_after_shelf_watch()
             if self.pipeline.has_unfinished():
                 self.resume()
             else:
@@ -305,6 +325,8 @@ class Worker:
             case "backup":
                 with self._survived("backup"):
                     self.keeper.back_up()
+            case "compare":
+                self.noticing.compare()
             case "tidy":
                 with self._survived("log"):
                     self.keeper.tidy()
@@ -319,6 +341,7 @@ class Worker:
             self._hearing.listen(self.pipeline.examiner)
         worked = self.take_settled()
         worked = self._serve() or worked
+        worked = self._notice() or worked
         news = self.condition.told != self._status_told
         if (self._busy and not worked) or news:  # so that nobody reads of photos that left, or of trouble that is over
             self._status_told = self.condition.told
@@ -331,6 +354,8 @@ class Worker:
         upcoming = [self._next_sweep, self._clock() + TICK_S]
         if (look := self._settling.next_look()) is not None and self.pipeline.examiner is not None:
             upcoming.append(max(look, self._back_off_until))
+        if (look := self.noticing.next_step()) is not None and "root" not in self.condition.problems:
+            upcoming.append(look)
         return max(min(upcoming) - self._clock(), 0.01)
 
     def _serve(self) -> bool:
@@ -343,6 +368,51 @@ class Worker:
         finally:
             if not self._desk.has_waiting_wishes:
                 self.condition.fine("request")
+
+    # -- the shelves
+
+    def shelves_stirred(self, stirred: Stirred) -> None:
+        """A hint of the shelves' watch; most often it tells of what we moved ourselves."""
+        self.noticing.hint(stirred.path)
+
+    def notice(self) -> None:
+        """All that people have done on the shelves, as far as it can be told now."""
+        while self._notice():
+            pass
+
+    def _notice(self) -> bool:
+        """A slice of looking for what people did on the shelves."""
+        at = self.noticing.next_step()
+        if at is None or at > self._clock() or "root" in self.condition.problems:
+            return False
+        with self._survived("shelves"):
+            try:
+                self.noticing.step()
+            except ModelError:
+                self._close_eye()
+                raise
+            self._finished_at = self._clock()
+            self._tell("left", self.noticing.left())
+            self._tell("names", self.noticing.doubtful())
+        return True
+
+    def _tell(self, part: str, words: str | None) -> None:
+        if words is None:
+            self.condition.fine(part)
+        else:
+            self.condition.trouble(part, words)
+
+    def _look_after_shelf_watch(self) -> None:
+        if self._shelf_watch is None:
+            return
+        self._shelf_watch.revive()
+        if self._shelf_watch.kind == "events" or (self._hearing is not None and self._hearing.kind != "events"):
+            self.condition.fine("shelf watch")  # or told already, with the same cause
+        else:
+            why = self._shelf_watch.problem or ""
+            self.condition.trouble(
+                "shelf watch", f"photos moved by hand are noticed only every ten minutes: {why.partition(': ')[2]}"
+            )
 
     # -- what is said
 
@@ -435,7 +505,7 @@ class Worker:
 
     def _close_eye(self) -> None:
         """Photos wait; the next sweep opens the eye anew."""
-        self.pipeline.examiner = self.review.examiner = None
+        self.pipeline.examiner = self.review.examiner = self.noticing.examiner = None
 
     @contextmanager
     def _survived(self, part: str) -> Iterator[None]:

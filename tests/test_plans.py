@@ -93,11 +93,12 @@ def whole_tables_read(path: Path, statements: list[str]) -> list[str]:
 
 
 def live(root: Path) -> None:
-    """A start, rounds with photos and wishes, every chore, and the end."""
+    """A start, rounds with photos and wishes, every chore, and the end; all but the comparison of everything with the log."""
     clock = Clock()
     with bird_folder(root) as (files, store):
         settings = Settings(root=root, retention=Retention(quarantine_days=1, backups=0))
         worker = Worker(settings, files, store, load_spotter=StubSpotter, clock=clock)  # type: ignore[arg-type]
+        worker.noticing._look_at = None
         worker.open_eye()
         worker.resume()
         worker.sweep()
@@ -131,6 +132,17 @@ def test_nothing_that_the_daemon_does_reads_a_growing_table_from_end_to_end(tmp_
     live(root)
     kinds = Counter(statement.split()[0] for statement in heard.statements)
     assert min(kinds["SELECT"], kinds["UPDATE"], kinds["DELETE"]) > 3, "something was listened to"
+    assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []
+
+
+def test_the_comparison_of_everything_reads_the_log_page_by_page(tmp_path: Path, heard: Heard) -> None:
+    """So that no photo waits for it."""
+    root = years_old(tmp_path / "birdwatch", 100)
+    with bird_folder(root) as (files, store):
+        heard.statements.clear()
+        worker = Worker(Settings(root=root), files, store, load_spotter=StubSpotter, clock=Clock())  # type: ignore[arg-type]
+        worker.notice()
+    assert any("FROM photos WHERE id >" in statement for statement in heard.statements)
     assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []
 
 

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     LABELLED = "labelled"
     IMPORTED = "imported"
     UNDONE = "undone"
+    WITHDRAWN = "withdrawn"
 
 
 IN_WORDS: dict[str, str] = {
@@ -33,6 +34,7 @@ IN_WORDS: dict[str, str] = {
     Reason.LABELLED: "a person named it",
     Reason.IMPORTED: "imported from a folder tree of named photos",
     Reason.UNDONE: "taken back by `birdwatchd undo`",
+    Reason.WITHDRAWN: "a person moved it back into review",
 }
 
 

@@ -10,6 +10,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull
 from birdwatchd.core.photo import State
 from birdwatchd.core.settings import Settings
+from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.store.copies import backups_in
@@ -68,6 +69,7 @@ def examine(
             yield from _log(store)
             yield from _daemon(files, store.requests.status(), settings.inbox.sweep_s, age_s)
             yield from _books(files, store)
+            yield from _names(store)
     except BirdwatchdError as error:
         yield _bad("log", error)
     if settings.retention.backups:
@@ -178,7 +180,9 @@ def _books(files: Files, store: Store) -> Iterator[Finding]:
     if strangers:
         first = shelving.printable(strangers[0])
         yield Finding(
-            "photos", f"{len(strangers)} files in the folders are not in the log, such as {first}; they are left alone"
+            "photos",
+            f"{len(strangers)} files in the folders are not in the log, such as {first}; they stay where they are, and whole"
+            " photos in a species folder are taken up where they lie while birdwatchd runs",
         )
     if not gone and not strangers:
         yield Finding("photos", f"all {len(rows)} are where the log says")
@@ -187,6 +191,18 @@ def _books(files: Files, store: Store) -> Iterator[Finding]:
             "photos",
             f"photo {photo['id']} ({photo['original_name']}) was lost on its way to its place",
             "copy it from the camera again, and report it: this must not happen",
+        )
+
+
+def _names(store: Store) -> Iterator[Finding]:
+    """Names that people gave to few photos, and that look like other names."""
+    counts = store.questions.label_counts()
+    for name, other in sorted(doubtful_names(counts).items()):
+        yield Finding(
+            "names",
+            f"{shelving.printable(name)} ({counts[name]} of {STRONG_FROM} photos) looks like {shelving.printable(other)}",
+            f"if it is a slip, move its photos to {shelving.LIBRARY}/{shelving.printable(other)}; else it counts from"
+            f" {STRONG_FROM} photos on",
         )
 
 

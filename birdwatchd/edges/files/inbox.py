@@ -88,26 +88,30 @@ class Inbox(Folder):
         Raises:
             PhotoVanished: it is gone, or no regular file.
         """
-        path, name = self.path(shelving.INBOX) / inbox_path, shelving.printable(inbox_path)
-        with disk.translated(f"cannot look at {name}"):
+        with disk.translated(f"cannot look at {shelving.printable(inbox_path)}"):
             self._refuse_linked_folders(inbox_path)
-            try:
-                handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            except PermissionError:
-                return None
-            except OSError as error:
-                if error.errno not in _NO_FILE:
-                    raise
-                raise PhotoVanished(f"{name} is no regular file") from error
-            try:
-                found = os.fstat(handle)
-                if not stat.S_ISREG(found.st_mode):
-                    raise PhotoVanished(f"{name} is no regular file")
-                head = os.pread(handle, HEAD_BYTES, 0)
-                tail = os.pread(handle, TAIL_BYTES, max(found.st_size - TAIL_BYTES, 0))
-                return Look(disk.stamp_of(found), self._writers(handle), ending(sniff(head), head, tail, found.st_size))
-            finally:
-                os.close(handle)
+            return self._close_look(self.path(shelving.INBOX) / inbox_path, inbox_path, writers=self._writers)
+
+    @staticmethod
+    def _close_look(path: Path, called: str, *, writers: Callable[[int], Writers]) -> Look | None:
+        name = shelving.printable(called)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except PermissionError:
+            return None
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            raise PhotoVanished(f"{name} is no regular file") from error
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise PhotoVanished(f"{name} is no regular file")
+            head = os.pread(handle, HEAD_BYTES, 0)
+            tail = os.pread(handle, TAIL_BYTES, max(found.st_size - TAIL_BYTES, 0))
+            return Look(disk.stamp_of(found), writers(handle), ending(sniff(head), head, tail, found.st_size))
+        finally:
+            os.close(handle)
 
     def _writers(self, handle: int) -> Writers:
         """A read lease is granted only while nobody has the file open for writing (fcntl(2), F_SETLEASE).
@@ -115,8 +119,10 @@ class Inbox(Folder):
         Whoever opens it for writing while we hold the lease makes the kernel send us a signal: by default SIGIO, which would end the
         process; SIGURG is ignored by default.
         """
-        if self.inbox_is_remote:
-            return Writers.REMOTE
+        return Writers.REMOTE if self.inbox_is_remote else self._local_writers(handle)
+
+    @staticmethod
+    def _local_writers(handle: int) -> Writers:
         try:
             fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)

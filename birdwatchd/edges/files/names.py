@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from birdwatchd.core import shelving
+from birdwatchd.core.shelfmoves import SHELVES
 
-SHELVES = (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY)
 REMEMBERED_S = 5.0
 _BELOW_SHELVES = tuple(f"{shelf}/" for shelf in SHELVES)
 
@@ -60,10 +60,10 @@ class Names:
             for folder, _, names in os.walk(self._root / shelf):
                 relative = os.path.relpath(folder, self._root)
                 for name in names:
-                    if _is_text(path := f"{relative}/{name}"):
+                    if is_text(path := f"{relative}/{name}"):
                         self.add(path)
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
     """Whether the log can hold it."""
     return not any("\ud800" <= char <= "\udfff" for char in path)

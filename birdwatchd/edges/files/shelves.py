@@ -13,7 +13,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import DiskTrouble, TransientError
 from birdwatchd.core.formats import HEAD_BYTES, READABLE, sniff
 from birdwatchd.edges.files import disk
-from birdwatchd.edges.files.inbox import Inbox
+from birdwatchd.edges.files.looking import OpenShelves
 from birdwatchd.edges.files.names import Names
 
 _MEDIUM_ERRORS = {errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA}
@@ -30,7 +30,7 @@ class BadSpot(DiskTrouble):
     """The disk gives an error where a photo's bytes lie. Other photos may well be read."""
 
 
-class Files(Inbox):
+class Files(OpenShelves):
     """A whole bird folder: inbox and shelves."""
 
     def exists(self, relative: str) -> bool:
@@ -209,6 +209,22 @@ class Files(Inbox):
         except PermissionError:  # made by another user, as by `sudo birdwatchd scan`
             path.unlink()
             return os.open(path, flags, 0o660)
+
+    def note_looked_at(self, words: str) -> None:
+        """Keep in mind which file on a shelf is being looked at, which has no row yet. Not synced, like `note_in_hand`."""
+        with disk.translated("cannot note which file is looked at"):
+            path = self.path(shelving.LOOKED_AT)
+            if words:
+                path.write_text(words, encoding="utf-8")
+            else:
+                path.unlink(missing_ok=True)
+
+    def looked_at(self) -> str:
+        """What was last noted there, by this process or by one that died of it; nothing when it ended well."""
+        try:
+            return self.path(shelving.LOOKED_AT).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return ""
 
     def in_hand(self) -> set[int] | None:
         """The photos that were being read and looked at when a process last said so; None when nobody can tell."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
-from birdwatchd.edges.store.journeys import Decided, Journeys, Said, Twin, work_path
+from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Request, Requests
 
@@ -16,6 +16,7 @@ __all__ = [
     "Days",
     "Decided",
     "Journeys",
+    "MovedByHand",
     "Questions",
     "Request",
     "Requests",

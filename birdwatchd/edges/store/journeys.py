@@ -55,6 +55,17 @@ class Said:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class MovedByHand:
+    """A photo that a person moved: where it lies now, what that makes of it, and the word that is in it, if one is."""
+
+    photo_id: int
+    path: str
+    state: State
+    reason: str | None
+    said: Said | None
+
+
 def work_path(photo_id: int) -> str:
     """Where a claimed photo's bytes are, relative to the bird folder."""
     return f"{shelving.WORK}/{photo_id}"
@@ -141,9 +152,10 @@ class Journeys:
     def record_import(self, decided: Decided, said: Said, *, original_name: str, received_at: str) -> int:
         """Enter a photo that a person brought with its name: row, label, embedding and plan at once; returns its id.
 
-        `decided.move.photo_id` is ignored: the row is made here.
+        `decided.move.photo_id` is ignored: the row is made here. One that lies at its target already rests there at once.
         """
         move = decided.move
+        rests = move.source == move.target
         with self._db.writing():
             cursor = self._db.execute(
                 "INSERT INTO photos (sha256, original_name, received_at, captured_at, width_px, height_px, bytes, path, state, reason)"
@@ -157,15 +169,16 @@ class Journeys:
                     decided.height_px,
                     decided.size_bytes,
                     move.source,
-                    State.DECIDED,
+                    move.outcome if rests else State.DECIDED,
                     move.reason,
                 ),
             )
             photo_id = int(cursor.lastrowid or 0)
-            self._db.execute(
-                "INSERT INTO journeys (photo_id, source, target, outcome, reason, attempts) VALUES (?, ?, ?, ?, ?, 1)",
-                (photo_id, move.source, move.target, move.outcome, move.reason),
-            )
+            if not rests:
+                self._db.execute(
+                    "INSERT INTO journeys (photo_id, source, target, outcome, reason, attempts) VALUES (?, ?, ?, ?, ?, 1)",
+                    (photo_id, move.source, move.target, move.outcome, move.reason),
+                )
             if decided.spotting is not None:
                 self._keep_embedding(photo_id, decided.spotting)
             self._add_label(photo_id, said)
@@ -223,6 +236,18 @@ class Journeys:
         """A person moved this photo; it lies here now."""
         with self._db.writing():
             self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, photo_id))
+
+    def record_moves_by_hand(self, moves: Iterable[MovedByHand]) -> None:
+        """People moved these photos, each to a place that says something or nothing. Photos under way are passed over."""
+        with self._db.writing():
+            for move in moves:
+                if self._db.value("SELECT photo_id FROM journeys WHERE photo_id = ?", (move.photo_id,)) is not None:
+                    continue
+                reason = self._db.value("SELECT reason FROM photos WHERE id = ?", (move.photo_id,))
+                self._step(move.photo_id, move.state, move.reason if move.said is not None else reason)
+                self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (move.path, move.photo_id))
+                if move.said is not None:
+                    self._add_label(move.photo_id, move.said)
 
     def get(self, photo_id: int) -> Journey:
         """One journey that is not finished."""

@@ -119,6 +119,38 @@ class Questions:
             "SELECT id, path, state, sha256 FROM photos WHERE state NOT IN ('claimed', 'decided', 'missing')"
         )
 
+    def kept_on_shelves(self, *, after: int, limit: int) -> list[Row]:
+        """Photos that rest in library, review or empty, some at a time, by id: what a listing of these is compared with."""
+        return self._db.rows(
+            "SELECT id, path, state, sha256, bytes FROM photos WHERE id > ? AND +state IN ('filed', 'review', 'empty')"
+            " AND NOT EXISTS (SELECT 1 FROM journeys WHERE photo_id = photos.id) AND sha256 IS NOT NULL ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+
+    def labels_given(self, *, after: int, limit: int) -> list[Row]:
+        """Names that people gave and did not take back, some at a time, by the id of the label."""
+        return self._db.rows(
+            "SELECT id, label FROM labels AS given WHERE id > ? AND label IS NOT NULL"
+            " AND id = (SELECT max(id) FROM labels WHERE photo_id = given.photo_id) ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+
+    def with_digits(self, digits: str) -> list[Row]:
+        """Photos whose content begins with these hex digits."""
+        return self._db.rows(
+            "SELECT id, path, state, sha256, bytes FROM photos WHERE sha256 >= ? AND sha256 < ? || 'g'",
+            (digits, digits),
+        )
+
+    def is_under_way(self, photo_id: int) -> bool:
+        """Whether it has a journey that is not finished."""
+        return bool(self._db.value("SELECT count(*) FROM journeys WHERE photo_id = ?", (photo_id,)))
+
+    def label_counts(self) -> dict[str, int]:
+        """How many photos have each name that people gave."""
+        rows = self._db.rows("SELECT label, count(*) AS n FROM current_labels GROUP BY label ORDER BY label")
+        return {row["label"]: row["n"] for row in rows}
+
     def species(self) -> list[str]:
         """All labels that people have given so far."""
         return [row["label"] for row in self._db.rows("SELECT DISTINCT label FROM current_labels ORDER BY label")]
