@@ -13,11 +13,12 @@ import pytest
 from birdwatchd.core.deciding import Rules
 from birdwatchd.core.errors import ModelError, StoreBusy
 from birdwatchd.core.intake import is_ignored
+from birdwatchd.core.journey import Move
 from birdwatchd.core.photo import State
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.images import Limits
-from birdwatchd.edges.store import Said, Store
+from birdwatchd.edges.store import MovedByHand, Said, Store
 from birdwatchd.examining import Examiner
 from birdwatchd.noticing import AGAIN_S, QUIET_S, RETRY_S, Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline
@@ -623,3 +624,15 @@ def test_a_label_typed_meanwhile_is_not_said_twice(life: Life) -> None:
     life.look()
     assert life.labels() == [(1, "robin")]
     assert life.photo()["state"] == State.FILED
+
+
+def test_a_photo_under_way_is_left_to_its_plan(life: Life) -> None:
+    """Between the finding and the writing down somebody planned to move it."""
+    (photo,) = life.take(1)
+    life.store.journeys.record_relocation(
+        Move(1, place(life, photo), "library/wren/a.jpg", State.FILED, "labelled"), Said("wren", "cli", None, now_utc())
+    )
+    said = Said("robin", "folder", None, now_utc())
+    life.store.journeys.record_moves_by_hand([MovedByHand(1, "library/robin/a.jpg", State.FILED, "labelled", said)])
+    assert life.labels() == [(1, "wren")]
+    assert life.photo()["path"] == place(life, photo)
