@@ -14,11 +14,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from birdwatchd.core.formats import HEAD_BYTES, Kind, sniff
+from birdwatchd.core.naming import Naming
 from birdwatchd.core.photo import Shot, Spotting
 from birdwatchd.core.preprocess import to_model_input
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.images import Limits, decode
-from birdwatchd.edges.vision import Spotter, usable_cores
+from birdwatchd.edges.vision import Classifier, Spotter, usable_cores
 
 MOST_LOOKS_AT_ONCE = 4
 """More would cost memory and bring little: reading, moving and writing go on meanwhile in the main thread."""
@@ -30,6 +31,7 @@ class Examined:
 
     Attributes:
         width_px, height_px: of the upright picture at full size.
+        naming: what the classifier said; None while there is none.
         thumbnail: a small JPEG without metadata.
         took_ms: for decoding and looking.
     """
@@ -38,6 +40,7 @@ class Examined:
     height_px: int
     shot: Shot
     spotting: Spotting
+    naming: Naming | None
     thumbnail: bytes
     took_ms: float
 
@@ -60,6 +63,8 @@ class Examiner:
         self.limits = limits
         self.looks_at_once = min(cores, MOST_LOOKS_AT_ONCE)
         self._clock = clock
+        self.classifier: Classifier | None = None
+        """Names what was spotted; exchanged as a whole, between two looks."""
         self._large = threading.Lock()
 
     @classmethod
@@ -82,11 +87,14 @@ class Examiner:
         with nullcontext() if sniff(data[:HEAD_BYTES]) is Kind.JPEG else self._large:
             picture = decode(data, self.limits, view_px=size_px)
         (spotting,) = self.spotter.spot(to_model_input(picture.view(size_px), self.spotter.recipe))
+        classifier = self.classifier
+        naming = classifier.name([spotting.embedding])[0] if classifier is not None and spotting.is_number else None
         return Examined(
             width_px=picture.width_px,
             height_px=picture.height_px,
             shot=picture.shot,
             spotting=spotting,
+            naming=naming,
             thumbnail=picture.thumbnail(),
             took_ms=(self._clock() - begun) * 1000,
         )

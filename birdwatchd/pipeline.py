@@ -82,7 +82,7 @@ class Pipeline:
         self._files = files
         self._journeys = store.journeys
         self._mover = Mover(files, store.journeys)
-        self._triage = Triage(files, store.journeys, self._mover, examiner, rules, now=now)
+        self._triage = Triage(files, store.journeys, store.models, self._mover, examiner, rules, now=now)
         self._now = now
 
     @property

@@ -6,7 +6,7 @@ A request stays open until it is fulfilled, and fulfilling it twice changes noth
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,8 @@ class Review:
         self._store = store
         self._mover = Mover(files, store.journeys)
         self.examiner = examiner
+        self.also: Mapping[str, Callable[[Request], Work]] = {}
+        """Wishes of other kinds, and who fulfils them."""
         self._now = now
 
     def fulfil(self, request: Request) -> Work:
@@ -117,6 +119,8 @@ class Review:
                 return self.bring_in(Path(str(arguments["folder"])), actor=request.actor)
             case "sandbox":
                 return self.try_walls()
+            case other if other in self.also:
+                return self.also[other](request)
             case other:
                 raise Refused(
                     f"this birdwatchd does not know what {shelving.printable(other)!r} means", hint="is it older?"

@@ -119,6 +119,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         notifier.ready(worker.in_words())
         announce(f"birdwatchd is ready: drop photos into {files.path(shelving.INBOX)}")
         stack.callback(worker.keeper.close)
+        stack.callback(worker.retraining.close)
         stack.callback(worker.note_stop)
         stack.callback(notifier.stopping)
         look_at_clock = stack.enter_context(

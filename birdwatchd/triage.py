@@ -18,7 +18,7 @@ from birdwatchd.core.errors import DiskTrouble, ModelError, PhotoError, PhotoVan
 from birdwatchd.core.journey import Advice, Journey, Move
 from birdwatchd.core.photo import State
 from birdwatchd.edges.files import BadSpot, Files
-from birdwatchd.edges.store import Decided, Journeys
+from birdwatchd.edges.store import Decided, Journeys, Models
 from birdwatchd.examining import Answer, Examined, Examiner, content_hash
 from birdwatchd.mover import Mover
 
@@ -97,6 +97,7 @@ class Triage:
         self,
         files: Files,
         journeys: Journeys,
+        models: Models,
         mover: Mover,
         examiner: Examiner | None,
         rules: Rules,
@@ -110,6 +111,8 @@ class Triage:
         self._rules = rules
         self._now = now
         self._unread: Counter[int] = Counter()
+        self._models = models
+        self._named: set[str] = set()
 
     def assess(
         self,
@@ -229,7 +232,10 @@ class Triage:
                 raise one.error
             if one.answer is not None and one.sha256 is not None:
                 examined = self._answered(one.answer, one.sha256, batch)
-                decision = deciding.judge(examined.spotting, self._rules)
+                decision = deciding.judge(
+                    examined.spotting, self._rules, examined.naming, seen_before=self._seen_before
+                )
+                self._remember(decision)
                 outcome, reason = decision.outcome, str(decision.reason)
                 what = deciding.IN_WORDS[decision.reason]
             else:
@@ -288,6 +294,14 @@ class Triage:
             raise
         batch.ends[sha256] = None
         return examined
+
+    def _seen_before(self, label: str) -> bool:
+        """Also within a batch, whose decisions are written down together later."""
+        return label in self._named or self._models.was_named(label)
+
+    def _remember(self, decision: Decision) -> None:
+        if decision.label is not None and decision.reason in deciding.NAMED:
+            self._named.add(decision.label)
 
     def _max_bytes(self) -> int:
         return self.examiner.limits.max_bytes if self.examiner else UNSEEN_MAX_BYTES

@@ -29,13 +29,14 @@ from birdwatchd.edges.clock import monotonic, now_utc
 from birdwatchd.edges.files import CANARY, Files
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
-from birdwatchd.edges.vision import Spotter
+from birdwatchd.edges.vision import Classifier, Spotter
 from birdwatchd.edges.watch import Hint, Watch
 from birdwatchd.examining import Examiner
 from birdwatchd.hearing import Hearing
 from birdwatchd.keeping import Keeper
 from birdwatchd.noticing import Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
+from birdwatchd.retraining import Retraining
 from birdwatchd.review import Review
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,9 @@ class Worker:
         self._wall_clock = wall_clock
         self._stopping = stopping
         self._settling = Settling(quiet_s=settings.inbox.settle_s, unfinished_s=settings.inbox.unfinished_s)
-        self.pipeline = Pipeline(files, store, None, Rules(empty_below=settings.spotter.empty_below), now=now)
+        self.pipeline = Pipeline(
+            files, store, None, Rules(settings.spotter.empty_below, settings.deciding.confirm_first), now=now
+        )
         self.review = Review(files, store, None, now=now)
         self.keeper = Keeper(files, store, settings.retention, clock=clock, now=now)
         self.noticing = Noticing(
@@ -123,6 +126,12 @@ class Worker:
             now=now,
         )
         self._shelf_watch = shelf_watch
+        self.retraining = Retraining(files, store, settings, clock=clock, now=now, served=self._name_with)
+        self.review.also = {
+            "train": self.retraining.train,
+            "promote": self.retraining.promote,
+            "rollback": self.retraining.roll_back,
+        }
         self._desk = Desk(self.review, store.requests, clock=clock)
         self.condition = Condition()
         self._hearing = Hearing(watch, files, self.condition, clock=clock) if watch is not None else None
@@ -135,6 +144,7 @@ class Worker:
         files.alive = self._alive
         store.connection.alive = self._light_lamp
         self._hindered: set[str] = set()
+        self._classifier: Classifier | None = None
         self._refused: dict[str, str] = {}
         self._told_unfinished: set[str] = set()
 
@@ -151,8 +161,30 @@ class Worker:
             return
         examiner = Examiner.by_settings(self._settings, spotter)
         self.pipeline.examiner = self.review.examiner = self.noticing.examiner = examiner
+        examiner.classifier = self._classifier
         self.condition.fine("spotter")
+        self.retraining.spotter_id = spotter.id
+        self._open_mind()
         log.info("spotter %s is ready (%s)", spotter.id, spotter.provider)
+
+    def _open_mind(self) -> None:
+        """Load the model that serves; without one photos wait in review."""
+        try:
+            self.retraining.serve()
+        except ModelError as error:
+            self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
+        else:
+            self.condition.fine("model")
+
+    def _mind_in_words(self) -> str:
+        examiner = self.pipeline.examiner
+        classifier = examiner.classifier if examiner else None
+        return "nobody" if classifier is None else f"model {classifier.model_id} still"
+
+    def _name_with(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        if self.pipeline.examiner is not None:
+            self.pipeline.examiner.classifier = classifier
 
     def resume(self) -> None:
         """End what was cut short."""
@@ -342,6 +374,7 @@ class Worker:
         worked = self.take_settled()
         worked = self._serve() or worked
         worked = self._notice() or worked
+        worked = self._learn() or worked
         news = self.condition.told != self._status_told
         if (self._busy and not worked) or news:  # so that nobody reads of photos that left, or of trouble that is over
             self._status_told = self.condition.told
@@ -357,6 +390,17 @@ class Worker:
         if (look := self.noticing.next_step()) is not None and "root" not in self.condition.problems:
             upcoming.append(look)
         return max(min(upcoming) - self._clock(), 0.01)
+
+    def _learn(self) -> bool:
+        """A step of the training, or of judging photos again; it waits while there is trouble with disk or log."""
+        if "root" in self.condition.problems or self._clock() < self._back_off_until:
+            return False
+        try:
+            with self._survived("training"):
+                return self.retraining.step()
+        except ModelError as error:
+            self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
+        return False
 
     def _serve(self) -> bool:
         """Work on wishes; one that waits stays a problem until it is fulfilled or called off."""
@@ -474,7 +518,7 @@ class Worker:
             "disk_free_bytes": self._files.free_bytes(),
             "spotter_id": examiner.spotter.id if examiner else None,
             "provider": examiner.spotter.provider if examiner else None,
-            "model_id": None,
+            "model_id": self._classifier.model_id if self._classifier else None,
             "last_photo_at": self.condition.tally.last_photo_at,
             "training": None,
         }

@@ -50,7 +50,7 @@ def check(root: Path, dropped: Counter[str], *, settled: bool = True) -> None:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)], "I7"
         assert db.execute("PRAGMA foreign_key_check").fetchall() == [], "I7"
         doubled = db.execute(
-            "SELECT sha256, count(*) FROM predictions JOIN photos ON photos.id = photo_id GROUP BY sha256 HAVING count(*) > 1"
+            "SELECT sha256, count(*) FROM predictions JOIN photos ON photos.id = photo_id GROUP BY sha256, model_id HAVING count(*) > 1"
         ).fetchall()
         assert doubled == [], f"I2: judged twice: {doubled}"
         unjudged = db.execute(

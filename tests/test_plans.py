@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.core.settings import Retention, Settings
+from birdwatchd.core.settings import Retention, Settings, Training
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store, connection
@@ -19,7 +19,7 @@ from birdwatchd.worker import Chore, Worker
 from tests.fakes import StubSpotter
 from tests.pictures import jpeg
 
-GROWING = ("photos", "predictions", "embeddings", "labels", "trainings", "models")
+GROWING = ("photos", "predictions", "embeddings", "labels", "trainings")
 """Tables that grow with the years. All others have as many rows as there is work at hand, or are kept short."""
 
 ROWS = 100_000
@@ -96,7 +96,11 @@ def live(root: Path) -> None:
     """A start, rounds with photos and wishes, every chore, and the end; all but the comparison of everything with the log."""
     clock = Clock()
     with bird_folder(root) as (files, store):
-        settings = Settings(root=root, retention=Retention(quarantine_days=1, backups=0))
+        settings = Settings(
+            root=root,
+            retention=Retention(quarantine_days=1, backups=0),
+            training=Training(enabled=False),  # to learn means to read all labels
+        )
         worker = Worker(settings, files, store, load_spotter=StubSpotter, clock=clock)  # type: ignore[arg-type]
         worker.noticing._look_at = None
         worker.open_eye()

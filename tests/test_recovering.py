@@ -211,7 +211,9 @@ def test_without_an_eye_a_photo_in_work_waits_and_stays_whole(garden: Garden, mo
         with pytest.raises(KeyboardInterrupt):
             garden.take()
     mover = Mover(garden.files, garden.store.journeys)
-    blind = Triage(garden.files, garden.store.journeys, mover, None, Rules(empty_below=0.05), now=now_utc)
+    blind = Triage(
+        garden.files, garden.store.journeys, garden.store.models, mover, None, Rules(empty_below=0.05), now=now_utc
+    )
     (waiting,) = blind.assess(garden.store.journeys.under_way())
     assert isinstance(waiting, Hindered)
     assert isinstance(waiting.why, ModelError)

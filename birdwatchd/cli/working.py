@@ -4,8 +4,10 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +16,10 @@ from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell, tel
 from birdwatchd.core import shelving
 from birdwatchd.core.configuring import as_toml
 from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError, PhotoError, UsageError
+from birdwatchd.core.settings import Settings
+
+if TYPE_CHECKING:
+    from birdwatchd.examining import Examiner
 
 
 @app.command()
@@ -127,16 +133,18 @@ def classify(
 
     settings = chosen_settings(root, config)
     examiner = Examiner.by_settings(settings, spotter_loader(settings)())
-    rules = deciding.Rules(empty_below=settings.spotter.empty_below)
+    rules = deciding.Rules(settings.spotter.empty_below, settings.deciding.confirm_first)
     answers: list[dict[str, Any]] = []
     failed = False
-    with progress_bar("photos", shown=not json and len(files) > 1) as advance:
+    with ExitStack() as stack, progress_bar("photos", shown=not json and len(files) > 1) as advance:
+        seen_before = _open_mind(settings, examiner, stack)
         for number, path in enumerate(files):
             advance(number, len(files))
             answer: dict[str, Any] = {"file": shelving.printable(str(path))}
             try:
                 data = read_outside(path, max_bytes=examiner.limits.max_bytes)
-                decision = deciding.judge(examiner.examine(data).spotting, rules)
+                examined = examiner.examine(data)
+                decision = deciding.judge(examined.spotting, rules, examined.naming, seen_before=seen_before)
                 answer |= {
                     "sha256": content_hash(data),
                     "verdict": decision.outcome,
@@ -175,3 +183,16 @@ def classify(
             ],
         )
     return int(failed)
+
+
+def _open_mind(settings: Settings, examiner: "Examiner", stack: ExitStack) -> Callable[[str], bool]:
+    """Give the examiner the model in use, if there is one; returns who knows whether a label was given before."""
+    from birdwatchd.edges.store import Store
+    from birdwatchd.retraining import load_serving
+
+    path = settings.root / shelving.DATABASE
+    if not path.is_file():
+        return lambda _: False
+    store = stack.enter_context(Store.read_only(path))
+    examiner.classifier = load_serving(store, settings.root, examiner.spotter.id)
+    return store.models.was_named

@@ -5,12 +5,20 @@ In this order; the first that applies decides:
 1. The answer is not a number  -> review, `odd-answer`
 2. birdness < empty_below      -> empty, `no-bird`
 3. no classifier is serving    -> review, `no-classifier`, under the spotter's best guess
+4. novelty > strange_above     -> review, `unlike-anything`
+5. probability < sure_above    -> review, `unsure`
+6. the label is "empty"        -> empty, `no-bird`
+7. the first of its kind       -> review, `first-of-its-kind`, if the settings want that
+8. everything else             -> filed, `sure`
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from birdwatchd.core.naming import Naming
 from birdwatchd.core.photo import Box, Ranking, Spotting, State
+from birdwatchd.core.shelving import NO_BIRD
 
 
 class Reason(StrEnum):
@@ -19,6 +27,10 @@ class Reason(StrEnum):
     NO_BIRD = "no-bird"
     NO_CLASSIFIER = "no-classifier"
     ODD_ANSWER = "odd-answer"
+    UNLIKE_ANYTHING = "unlike-anything"
+    UNSURE = "unsure"
+    FIRST_OF_ITS_KIND = "first-of-its-kind"
+    SURE = "sure"
     SAME_BYTES = "same-bytes"
     LABELLED = "labelled"
     IMPORTED = "imported"
@@ -30,6 +42,10 @@ IN_WORDS: dict[str, str] = {
     Reason.NO_BIRD: "no bird found",
     Reason.NO_CLASSIFIER: "a bird, but no model for your species has been trained yet",
     Reason.ODD_ANSWER: "the network gave an answer that is no number",
+    Reason.UNLIKE_ANYTHING: "a bird unlike any that you have named so far",
+    Reason.UNSURE: "not sure enough which bird it is",
+    Reason.FIRST_OF_ITS_KIND: "the first one that birdwatchd names so; please say whether that is right",
+    Reason.SURE: "sure enough of the name",
     Reason.SAME_BYTES: "the same bytes as a photo that is here already",
     Reason.LABELLED: "a person named it",
     Reason.IMPORTED: "imported from a folder tree of named photos",
@@ -38,11 +54,21 @@ IN_WORDS: dict[str, str] = {
 }
 
 
+NAMED = frozenset({Reason.SURE, Reason.FIRST_OF_ITS_KIND})
+"""Reasons of photos to which the machine gave, or would have given, their name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that decide. `empty_below`: birdness 0–1 under which a photo counts as empty."""
+    """The settings that decide.
+
+    Attributes:
+        empty_below: birdness 0–1 under which a photo counts as empty.
+        confirm_first: whether the first photo that would be filed under a name waits for a person.
+    """
 
     empty_below: float
+    confirm_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +81,7 @@ class Decision:
         probability: of that label, 0–1; None when empty.
         ranking: the five best.
         novelty: how unlike anything known, once a classifier can tell; None before.
+        model_id: of the classifier that named it; None without one.
     """
 
     outcome: State
@@ -65,17 +92,45 @@ class Decision:
     birdness: float | None
     novelty: float | None
     box: Box
+    model_id: int | None = None
 
 
-def judge(spotting: Spotting, rules: Rules) -> Decision:
-    """Decide one photo by the numbered rules of this page."""
+def judge(
+    spotting: Spotting,
+    rules: Rules,
+    naming: Naming | None = None,
+    *,
+    seen_before: Callable[[str], bool] = lambda _: False,
+) -> Decision:
+    """Decide one photo by the numbered rules of this page.
+
+    Args:
+        naming: what the classifier said; None while there is none.
+        seen_before: whether the machine has put a photo under this label before.
+    """
 
     def decision(outcome: State, reason: Reason, *, named: bool) -> Decision:
-        label, probability = spotting.ranking[0] if named and spotting.ranking else (None, None)
-        return Decision(outcome, reason, label, probability, spotting.ranking, spotting.birdness, None, spotting.box)
+        ranking = spotting.ranking if naming is None else naming.ranking
+        label, probability = ranking[0] if named and ranking else (None, None)
+        novelty = None if naming is None else naming.novelty
+        model_id = None if naming is None else naming.model_id
+        return Decision(
+            outcome, reason, label, probability, ranking, spotting.birdness, novelty, spotting.box, model_id
+        )
 
     if not spotting.is_number:
         return Decision(State.REVIEW, Reason.ODD_ANSWER, None, None, (), None, None, spotting.box)
     if spotting.birdness < rules.empty_below:
         return decision(State.EMPTY, Reason.NO_BIRD, named=False)
-    return decision(State.REVIEW, Reason.NO_CLASSIFIER, named=True)
+    if naming is None:
+        return decision(State.REVIEW, Reason.NO_CLASSIFIER, named=True)
+    label, probability = naming.ranking[0]
+    if naming.novelty > naming.strange_above:
+        return decision(State.REVIEW, Reason.UNLIKE_ANYTHING, named=True)
+    if probability < naming.sure_above:
+        return decision(State.REVIEW, Reason.UNSURE, named=True)
+    if label == NO_BIRD:
+        return decision(State.EMPTY, Reason.NO_BIRD, named=False)
+    if rules.confirm_first and not seen_before(label):
+        return decision(State.REVIEW, Reason.FIRST_OF_ITS_KIND, named=True)
+    return decision(State.FILED, Reason.SURE, named=True)

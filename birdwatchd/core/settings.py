@@ -146,6 +146,13 @@ class Deciding(Table):
         description="Whether the first photo that birdwatchd would name as a species new to this bird folder waits in "
         "review/ for your word.",
     )
+    strangers_let_in: float = Field(
+        default=0.08,
+        ge=0,
+        le=1,
+        description="The share of birds of species you have never named that may be filed under a species you have. A lower "
+        "number means fewer such mistakes and more photos in review/. 1 means that no strange species is expected.",
+    )
     protected: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
         default=(),
         strict=False,
@@ -315,7 +322,7 @@ class Settings(Table):
     )
     training: Training = Field(
         default_factory=Training,
-        description="Learning from the photos that you have named. Not built yet: these settings wait for it.",
+        description="Learning from the photos that you have named. The long training is not built yet.",
     )
     inference: Inference = Field(default_factory=Inference, description="What computes the answers.")
     retention: Retention = Field(default_factory=Retention, description="How long things are kept.")

@@ -26,17 +26,20 @@ class Errand:
     It has a session of its own, so that Ctrl-C in a terminal reaches only us; who sent it ends it with `call_off`. What it says goes to
     a file: a pipe that nobody reads for a while would stop it.
 
+    Args:
+        program: the module that is run; `birdwatchd` or `birdwatchd.training`.
+
     Raises:
         TransientError: no process can be started now.
     """
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, program: str = "birdwatchd") -> None:
         with ExitStack() as stack:
             try:
                 self._said = stack.enter_context(tempfile.TemporaryFile())
                 # -P: whatever lies in the folder where somebody typed the command must not be imported.
                 self._child = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "birdwatchd", *words],
+                    [sys.executable, "-P", "-m", program, *words],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._said,

@@ -346,9 +346,10 @@ def _with_broken_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Migrations("birdwatchd")
     broken(name="0001_first")(schema._first)
     broken(name="0002_lived_days")(schema._lived_days)
-    broken(name="0003_broken")(_broken)
+    broken(name="0003_learning")(schema._learning)
+    broken(name="0004_broken")(_broken)
     monkeypatch.setattr(schema, "migrations", broken)
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 4)
 
 
 def test_a_migration_that_dies_leaves_nothing_of_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
+from birdwatchd.edges.store.models import Models, NewModel
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Request, Requests
 
@@ -17,6 +18,8 @@ __all__ = [
     "Decided",
     "Journeys",
     "MovedByHand",
+    "Models",
+    "NewModel",
     "Questions",
     "Request",
     "Requests",
@@ -37,6 +40,7 @@ class Store:
         self.requests = Requests(connection)
         self.questions = Questions(connection)
         self.days = Days(connection)
+        self.models = Models(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

@@ -147,7 +147,7 @@ class Journeys:
                 if one.spotting is not None and one.spotting.is_number:
                     self._keep_embedding(photo_id, one.spotting)
                 if one.spotting is not None and one.decision is not None:
-                    self._keep_prediction(photo_id, one.spotting, one.decision, one)
+                    self._keep_prediction(photo_id, one.spotting.spotter_id, one.decision, one.decided_at, one.took_ms)
 
     def record_import(self, decided: Decided, said: Said, *, original_name: str, received_at: str) -> int:
         """Enter a photo that a person brought with its name: row, label, embedding and plan at once; returns its id.
@@ -202,6 +202,20 @@ class Journeys:
             )
             if said is not None and (again is None or self._latest_label(move.photo_id) != said.label):
                 self._add_label(move.photo_id, said)
+
+    def record_judged_again(
+        self, spotter_id: str, decision: Decision, move: Move | None, photo_id: int, at: str
+    ) -> None:
+        """What a new model says of a photo that waits for a person, and the plan to move it, if it moves."""
+        with self._db.writing():
+            self._keep_prediction(photo_id, spotter_id, decision, at, 0.0)
+            if move is None:
+                self._db.execute("UPDATE photos SET reason = ? WHERE id = ?", (decision.reason, photo_id))
+                return
+            self._db.execute(
+                "INSERT INTO journeys (photo_id, source, target, outcome, reason) VALUES (?, ?, ?, ?, ?)",
+                (photo_id, move.source, move.target, move.outcome, move.reason),
+            )
 
     def record_label(self, photo_id: int, said: Said) -> None:
         """A human word about a photo that lies in the right place already."""
@@ -299,14 +313,15 @@ class Journeys:
             (photo_id, spotting.spotter_id, spotting.embedding.astype("<f4").tobytes()),
         )
 
-    def _keep_prediction(self, photo_id: int, spotting: Spotting, decision: Decision, decided: Decided) -> None:
+    def _keep_prediction(self, photo_id: int, spotter_id: str, decision: Decision, at: str, took_ms: float) -> None:
         box = decision.box
         self._db.execute(
             "INSERT INTO predictions (photo_id, model_id, spotter_id, label, probability, top, birdness, novelty, box, verdict,"
-            " reason, predicted_at, took_ms) VALUES (?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " reason, predicted_at, took_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 photo_id,
-                spotting.spotter_id,
+                decision.model_id,
+                spotter_id,
                 decision.label,
                 decision.probability,
                 json.dumps([[label, round(p, 6)] for label, p in decision.ranking]),
@@ -315,8 +330,8 @@ class Journeys:
                 json.dumps([box.x, box.y, box.width, box.height]),
                 decision.outcome,
                 decision.reason,
-                decided.decided_at,
-                round(decided.took_ms, 2),
+                at,
+                round(took_ms, 2),
             ),
         )
 

@@ -45,6 +45,18 @@ def _lived_days(db: Any) -> None:
     db.execute(_LIVED_DAYS)
 
 
+@migrations(name="0003_learning")
+def _learning(db: Any) -> None:
+    for index in _LEARNING:
+        db.execute(index)
+
+
+_LEARNING = (
+    "CREATE INDEX labels_by_time ON labels (labelled_at)",
+    "CREATE INDEX predictions_that_named ON predictions (label)"
+    " WHERE model_id IS NOT NULL AND (verdict = 'filed' OR reason = 'first-of-its-kind')",
+)
+
 _LIVED_DAYS = """
 CREATE TABLE lived_days (
     number INTEGER PRIMARY KEY,

@@ -51,7 +51,7 @@ PROVIDERS: Mapping[str, str] = {
 
 _OUTPUTS = ["embedding", "probabilities"]
 
-_ORT_ERRORS: tuple[type[Exception], ...] = (
+ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
     *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
@@ -135,8 +135,8 @@ class Spotter:
             cpu = open_session(path, "cpu", threads, manifest.recipe)
             _check_interface(cpu, path)
             expected = [_run(cpu, question) for question in _questions(manifest)]
-        except _ORT_ERRORS as error:
-            raise ModelDamaged(f"{path.name} cannot be loaded: {_first_line(error)}", hint=REBUILD) from error
+        except ORT_ERRORS as error:
+            raise ModelDamaged(f"{path.name} cannot be loaded: {first_line(error)}", hint=REBUILD) from error
         _check_golden(manifest, expected, path)
         session, provider = cpu, "cpu"
         for wanted in providers:
@@ -170,9 +170,9 @@ class Spotter:
         for start in range(0, len(inputs), batch_max):
             try:
                 embeddings, probabilities = _run(self._session, inputs[start : start + batch_max])
-            except _ORT_ERRORS as error:
+            except ORT_ERRORS as error:
                 raise ModelError(
-                    f"the spotter failed on {self.provider}: {_first_line(error)}",
+                    f"the spotter failed on {self.provider}: {first_line(error)}",
                     hint='restart birdwatchd; if it comes again, set providers = ["cpu"] under [inference] in config.toml',
                 ) from error
             spottings += map(self._spotting, embeddings, probabilities)
@@ -224,9 +224,9 @@ def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe) -
     try:
         # Its own second attempt would print and would hide that the provider is not the one asked for.
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=chain, enable_fallback=0)
-    except _ORT_ERRORS as error:
+    except ORT_ERRORS as error:
         if provider != "cpu":
-            raise ProviderUnavailable(_first_line(error)) from error
+            raise ProviderUnavailable(first_line(error)) from error
         raise
     session.disable_fallback()
     if PROVIDERS[provider] not in session.get_providers():
@@ -292,8 +292,8 @@ def _agreeing(
     except ProviderUnavailable as reason:
         log.debug("not computing with %s: %s", provider, reason)
         return None
-    except _ORT_ERRORS as error:
-        log.warning("not computing with %s: it fails: %s", provider, _first_line(error))
+    except ORT_ERRORS as error:
+        log.warning("not computing with %s: it fails: %s", provider, first_line(error))
         return None
     pairs = [pair for answer, right in zip(answers, expected, strict=True) for pair in zip(answer, right, strict=True)]
     if not all(_close(values, right) for values, right in pairs):
@@ -380,5 +380,5 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

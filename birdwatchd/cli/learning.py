@@ -1,0 +1,117 @@
+"""Commands about learning: train, and the shelf of models."""
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+
+from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen_settings
+from birdwatchd.cli.printing import as_json, moment, progress_bar, say, table
+from birdwatchd.cli.words import open_log
+from birdwatchd.core.errors import Refused
+
+models = typer.Typer(help="The models that name birds: list, show, promote, rollback.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
+
+@app.command()
+def train(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
+    """Learn from your labels now, whether it is time or not.
+
+    Ends with 1 if the new model was not better and the old one stays.
+    """
+    from birdwatchd.cli.wishing import wish
+
+    settings = chosen_settings(root, config)
+    with progress_bar("learning", shown=not json) as advance:
+        result = wish(settings, "train", {}, advance)
+    if json:
+        as_json(result)
+    else:
+        for sentence in result["reasons"]:
+            say(sentence)
+    return int(result["outcome"] != "promoted")
+
+
+@models.command(name="list")
+def list_models(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Every model, the latest first; the one in use is marked."""
+    with open_log(chosen_settings(root, config)) as store:
+        rows = [_shown(row) for row in store.models.all()]
+    if json:
+        as_json(rows)
+    elif not rows:
+        say("No model yet: name some photos, at least five of each of two species, and one is made by itself.")
+    else:
+        columns = [
+            ("id", "model"),
+            ("use", "use"),
+            ("kind", "kind"),
+            ("made", "made"),
+            ("knows", "species"),
+            ("right", "right"),
+        ]
+        table(rows, columns)
+
+
+@models.command()
+def show(model: int, root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """One model: what it knows, what it learned from, how well."""
+    with open_log(chosen_settings(root, config)) as store:
+        row = store.models.get(model)
+    if row is None:
+        raise Refused(f"there is no model {model}", hint="see `birdwatchd models list`")
+    shown = _shown(row) | {
+        "labels": jsonlib.loads(row["labels"]),
+        "metrics": jsonlib.loads(row["metrics"]),
+        "path": row["path"],
+    }
+    if json:
+        as_json(shown)
+        return
+    say(f"Model {model}, {shown['use'] or 'not in use'}, made {shown['made']}")
+    say(f"  knows: {', '.join(shown['labels'])}")
+    for name, value in shown["metrics"].items():
+        say(f"  {name.replace('_', ' ')}: {value:g}")
+    say(f"  file: {shown['path']}")
+
+
+@models.command()
+def promote(
+    model: Annotated[int, typer.Argument(help="Its number in `birdwatchd models list`.")],
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let this model name birds from now on."""
+    _change("promote", {"model_id": model}, root, config, json=json)
+
+
+@models.command()
+def rollback(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Let the model name birds that did so before."""
+    _change("rollback", {}, root, config, json=json)
+
+
+def _change(kind: str, arguments: dict[str, Any], root: RootOption, config: ConfigOption, *, json: bool) -> None:
+    from birdwatchd.cli.wishing import wish
+
+    with progress_bar("proving the model", shown=False) as advance:
+        result = wish(chosen_settings(root, config), kind, arguments, advance)
+    if json:
+        as_json(result)
+    else:
+        say(f"Model {result['model_id']} names birds now: {', '.join(result['labels'])}")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    metrics = jsonlib.loads(row["metrics"])
+    in_use = row["promoted_at"] is not None and row["retired_at"] is None
+    return {
+        "id": row["id"],
+        "use": "in use" if in_use else "retired" if row["retired_at"] else "",
+        "kind": row["kind"],
+        "made": moment(row["created_at"]),
+        "knows": len(jsonlib.loads(row["labels"])),
+        "right": f"{metrics['accuracy']:.1%} of {metrics['judged']:.0f}" if "accuracy" in metrics else "",
+    }

@@ -1,0 +1,174 @@
+"""Models and trainings: which one serves, what each learned from, what came of it. The one row that serves is the only truth."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from birdwatchd.edges.store.connection import Connection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """A model that is entered: `path` is relative to the bird folder."""
+
+    kind: str
+    labels: Sequence[str]
+    metrics: Mapping[str, float]
+    path: str
+    parent_id: int | None
+    recipe: Mapping[str, object]
+
+
+class Models:
+    """The shelf of models in the log. Only the holder of the bird folder's lock writes here."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def serving(self) -> Row | None:
+        """The model in use."""
+        return next(
+            iter(self._db.rows("SELECT * FROM models WHERE promoted_at IS NOT NULL AND retired_at IS NULL")), None
+        )
+
+    def get(self, model_id: int) -> Row | None:
+        """One model."""
+        return next(iter(self._db.rows("SELECT * FROM models WHERE id = ?", (model_id,))), None)
+
+    def all(self) -> list[Row]:
+        """Every model, the latest first."""
+        return self._db.rows("SELECT * FROM models ORDER BY id DESC")
+
+    def before(self) -> Row | None:
+        """The model that served last before the one in use: to go back to."""
+        return next(
+            iter(
+                self._db.rows(
+                    "SELECT * FROM models WHERE retired_at IS NOT NULL ORDER BY retired_at DESC, id DESC LIMIT 1"
+                )
+            ),
+            None,
+        )
+
+    # -- what to learn from
+
+    def examples(self, spotter_id: str) -> list[Row]:
+        """Photos that a person named and that are still there, each with its embedding as bytes; oldest first."""
+        return self._db.rows(
+            "SELECT photos.id, photos.sha256, photos.path, photos.camera, photos.captured_at, said.label, embeddings.vector"
+            " FROM current_labels AS said"
+            " JOIN photos ON photos.id = said.photo_id"
+            " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
+            " WHERE photos.state IN ('filed', 'empty', 'review') ORDER BY photos.id",
+            (spotter_id,),
+        )
+
+    def latest_label(self) -> int | None:
+        """Id of the newest human word."""
+        newest = self._db.value("SELECT max(id) FROM labels")
+        return None if newest is None else int(newest)
+
+    def labels_since(self, at: str) -> int:
+        """How many human words are newer than that."""
+        return int(self._db.value("SELECT count(*) FROM labels WHERE labelled_at > ?", (at,)))
+
+    # -- trainings
+
+    def latest_training(self) -> Row | None:
+        """The newest training, whatever came of it."""
+        return next(iter(self._db.rows("SELECT * FROM trainings WHERE id = (SELECT max(id) FROM trainings)")), None)
+
+    def latest_lesson(self) -> Row | None:
+        """The newest training that came to an end; one that failed taught nothing and is tried again."""
+        return next(
+            iter(
+                self._db.rows("SELECT * FROM trainings WHERE outcome IN ('promoted', 'kept') ORDER BY id DESC LIMIT 1")
+            ),
+            None,
+        )
+
+    def begin_training(self, kind: str, *, fingerprint: str, label_count: int, at: str) -> int:
+        """Note that one begins; returns its id."""
+        with self._db.writing():
+            cursor = self._db.execute(
+                "INSERT INTO trainings (kind, started_at, fingerprint, label_count) VALUES (?, ?, ?, ?)",
+                (kind, at, fingerprint, label_count),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def end_training(self, training_id: int, outcome: str, reasons: Sequence[str], *, at: str) -> None:
+        """Note what came of it, if it was not noted already."""
+        with self._db.writing():
+            self._end(training_id, outcome, reasons, at)
+
+    def give_up_training(self, *, at: str) -> None:
+        """End the training whose program did not live to see its end, if there is one; they follow one another."""
+        latest = self.latest_training()
+        if latest is not None and latest["finished_at"] is None:
+            self.end_training(latest["id"], "failed", ["it was interrupted"], at=at)
+
+    def enter(self, model: NewModel, training_id: int, reasons: Sequence[str], *, promote: bool, at: str) -> int:
+        """Enter what a training made, promoted or only kept, and end the training: all at once; returns the model's id."""
+        with self._db.writing():
+            if promote:
+                self._retire(at)
+            cursor = self._db.execute(
+                "INSERT INTO models (kind, created_at, promoted_at, labels, metrics, path, parent_id, recipe)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    model.kind,
+                    at,
+                    at if promote else None,
+                    json.dumps(list(model.labels)),
+                    json.dumps(dict(model.metrics)),
+                    model.path,
+                    model.parent_id,
+                    json.dumps(dict(model.recipe)),
+                ),
+            )
+            self._end(training_id, "promoted" if promote else "kept", reasons, at)
+        return int(cursor.lastrowid or 0)
+
+    def promote(self, model_id: int, *, at: str) -> None:
+        """Let this one serve, and retire the one that does: one transaction, so that exactly one serves at any moment."""
+        with self._db.writing():
+            self._retire(at)
+            self._db.execute("UPDATE models SET promoted_at = ?, retired_at = NULL WHERE id = ?", (at, model_id))
+
+    # -- judged again
+
+    def to_judge_again(self, model_id: int, spotter_id: str, *, limit: int) -> list[Row]:
+        """Photos that wait for a person, not named by one, that this model has not judged: with birdness and embedding."""
+        return self._db.rows(
+            "SELECT photos.id, photos.path, photos.sha256, photos.original_name, embeddings.vector, latest.birdness"
+            " FROM photos"
+            " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
+            " JOIN current_predictions AS latest ON latest.photo_id = photos.id"
+            " WHERE photos.state = 'review' AND photos.reason IS NOT 'undone'"
+            " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.photo_id = photos.id)"
+            " AND NOT EXISTS (SELECT 1 FROM predictions WHERE predictions.photo_id = photos.id AND predictions.model_id = ?)"
+            " AND NOT EXISTS (SELECT 1 FROM journeys WHERE journeys.photo_id = photos.id)"
+            " ORDER BY photos.id LIMIT ?",
+            (spotter_id, model_id, limit),
+        )
+
+    def was_named(self, label: str) -> bool:
+        """Whether the machine has put, or wanted to put, a photo under this label before."""
+        return bool(
+            self._db.value(
+                "SELECT EXISTS (SELECT 1 FROM predictions WHERE label = ? AND model_id IS NOT NULL"
+                " AND (verdict = 'filed' OR reason = 'first-of-its-kind'))",
+                (label,),
+            )
+        )
+
+    # -- inside a transaction
+
+    def _retire(self, at: str) -> None:
+        self._db.execute("UPDATE models SET retired_at = ? WHERE promoted_at IS NOT NULL AND retired_at IS NULL", (at,))
+
+    def _end(self, training_id: int, outcome: str, reasons: Sequence[str], at: str) -> None:
+        self._db.execute(
+            "UPDATE trainings SET finished_at = ?, outcome = ?, reasons = ? WHERE id = ? AND finished_at IS NULL",
+            (at, outcome, json.dumps(list(reasons)), training_id),
+        )
