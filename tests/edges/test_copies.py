@@ -56,7 +56,7 @@ def test_a_copy_holds_also_what_is_only_in_the_write_ahead_log(path: Path, store
     say(store, 1, "robin")
     assert store.connection.wal_bytes() > 0
     copies.copy_log(path, copy)
-    assert dump(copy) == dump(path)
+    assert sorted(dump(copy)) == sorted(dump(path))  # VACUUM puts indexes before views
     assert copies.prove(copy, thoroughly=True) == copies.Proof(connection.SCHEMA_VERSION, 1)
     assert [one.name for one in copy.parent.iterdir() if one.name.startswith("copy")] == ["copy.db"], "one whole file"
 
@@ -114,7 +114,7 @@ def test_a_gentle_copy_waits_in_between_and_is_the_same(
     copies.copy_log(path, copy, gently=True)
     assert len(waited) > 5
     assert all(0 <= pause <= copies.LONGEST_PAUSE_S for pause in waited)
-    assert dump(copy) == dump(path)
+    assert sorted(dump(copy)) == sorted(dump(path))  # VACUUM puts indexes before views
 
 
 def test_a_disk_that_fails_under_a_gentle_copy_is_told_as_such(
