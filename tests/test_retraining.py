@@ -47,7 +47,7 @@ class Garden:
         settings = Settings(
             root=root,
             inbox=Inbox(settle_s=0, sweep_s=1),
-            deciding=Deciding(confirm_first=False, strangers_let_in=1.0, **deciding),
+            deciding=Deciding(**({"confirm_first": False, "strangers_let_in": 1.0} | deciding)),
         )
         self.worker = Worker(
             settings,
@@ -178,6 +178,48 @@ def test_a_new_species_is_welcome_and_one_can_go_back_and_forth(garden: Garden, 
     assert garden.wish("promote", model_id=2).result["model_id"] == 2
     assert garden.wish("promote", model_id=7).outcome == "failed"
     assert garden.serving() == 2
+
+
+def test_the_first_of_its_kind_waits_for_a_person_and_no_new_model_takes_it_away(root: Path, tmp_path: Path) -> None:
+    one = Garden(root, confirm_first=True)
+    try:
+        one.drop(*five("redstart", 100, 3))
+        one.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+        one.learn()
+        assert one.where() == {("review", "redstart"): 1, ("filed", "redstart"): 8, ("filed", "greenfinch"): 6}
+        one.drop(*five("greenfinch", 100, 2))
+        assert one.where()[("review", "greenfinch")] == 1
+        one.leap_s += 100
+        one.bring(tmp_path / "tree", *five("bluetit", count=10))
+        one.learn()
+        assert one.serving() == 2
+        assert (one.where()[("review", "redstart")], one.where()[("review", "greenfinch")]) == (1, 1)
+    finally:
+        one.close()
+
+
+def test_what_a_new_model_does_not_know_either_stays_where_it_waits(root: Path, tmp_path: Path) -> None:
+    one = Garden(root, strangers_let_in=0.08)
+    try:
+        one.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+        one.learn()
+        strange = np.full((64, 64, 3), 60, dtype=np.uint8)
+        strange[:, :16] = 250  # bright only where the others are dark
+        (root / "inbox" / "stranger.jpg").write_bytes(as_jpeg(strange))
+        one.steps_until(lambda: not any((root / "inbox").iterdir()))
+        (stranger,) = one.store.questions.recent(limit=1)
+        assert (stranger["state"], stranger["reason"]) == ("review", "unlike-anything")
+        one.leap_s += 100
+        one.bring(tmp_path / "tree", *five("redstart", 20), *five("greenfinch", 20))
+        one.learn()
+        assert one.serving() == 2
+        judged = one.store.connection.rows(
+            "SELECT model_id, verdict FROM predictions WHERE photo_id = ? ORDER BY id", (stranger["id"],)
+        )
+        assert [(row["model_id"], row["verdict"]) for row in judged] == [(1, "review"), (2, "review")]
+        assert (one.store.questions.photo(stranger["id"]) or {})["path"] == stranger["path"]
+    finally:
+        one.close()
 
 
 def test_a_damaged_model_is_refused_and_the_old_one_still_names_birds(garden: Garden, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Models:
             " FROM photos"
             " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
             " JOIN current_predictions AS latest ON latest.photo_id = photos.id"
-            " WHERE photos.state = 'review' AND photos.reason IS NOT 'undone'"
+            " WHERE photos.state = 'review' AND photos.reason NOT IN ('undone', 'first-of-its-kind')"
             " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.photo_id = photos.id)"
             " AND NOT EXISTS (SELECT 1 FROM predictions WHERE predictions.photo_id = photos.id AND predictions.model_id = ?)"
             " AND NOT EXISTS (SELECT 1 FROM journeys WHERE journeys.photo_id = photos.id)"
