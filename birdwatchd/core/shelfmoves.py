@@ -219,6 +219,8 @@ LONG_NAME = 8
 
 def _alike(one: str, other: str) -> bool:
     a, b = _letters(one), _letters(other)
+    if _digits(a) != _digits(b):
+        return False  # `gull 1` and `gull 2` were told apart on purpose
     most = 2 if min(len(a), len(b)) >= LONG_NAME else 1
     # The first two are quick: among hundreds of names nearly all pairs end there.
     return abs(len(a) - len(b)) <= most and len(set(a) ^ set(b)) <= 2 * most and _slips(a, b) <= most
@@ -227,6 +229,10 @@ def _alike(one: str, other: str) -> bool:
 def _letters(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name.casefold())
     return "".join(char for char in plain if char.isalnum())
+
+
+def _digits(letters: str) -> str:
+    return "".join(char for char in letters if char.isdigit())
 
 
 def _slips(a: str, b: str) -> int:

@@ -113,6 +113,7 @@ def test_few_may_go_and_most_of_many_may_not() -> None:
         ({"emty": 2}, {"emty": "empty"}),
         ({"empty": 2, "robin": 1, "robins": 1}, {"robins": "robin"}),
         ({"coal-tit": 9, "blue-tit": 1, "great-tit": 1}, {}),
+        ({"gull-1": 9, "gull-2": 1, "gull 1": 1}, {"gull 1": "gull-1"}),
     ],
 )  # fmt: skip
 def test_a_name_close_to_a_stronger_one_is_doubtful_until_it_is_strong(
