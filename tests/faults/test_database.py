@@ -376,13 +376,16 @@ def killed(tmp_path: Path) -> tuple[Path, Counter[str], Path]:
 
 
 def recovered(root: Path, lamp: Path) -> list[str]:
-    """Live on; returns the photos that the log does not know any more."""
+    """Live on; returns the photos that the log does not know any more. They are the only thing to complain of."""
     with garden(root, lamp) as bench:
         bench.let_pass(20)
-        assert bench.worker.condition.problems == {}
+        problems = dict(bench.worker.condition.problems)
         assert bench.store.connection.problems() == []
         known = {row["path"] for row in bench.store.questions.kept_paths()}
-    return [path for path in books.files_in(root, *books.RESTING) if path not in known]
+    strangers = [path for path in books.files_in(root, *books.RESTING) if path not in known]
+    assert problems.keys() == ({"left"} if strangers else set())
+    assert not strangers or f"{min(strangers)} (and {len(strangers) - 1} more) is not known here" in problems["left"]
+    return strangers
 
 
 @pytest.mark.fault("S05")
