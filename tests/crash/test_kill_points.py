@@ -176,12 +176,14 @@ def judge(what: str, trials: Sequence[Trial], *, at_least: int, tell: Tell) -> N
 
 def is_claim(point: Point) -> bool:
     """Whether it takes a photo out of the inbox."""
-    return point.call in killing.RENAMES and f"/{shelving.INBOX}/" in point.looked and "/work/" in point.looked
+    return (
+        point.call in killing.RENAMES and f"/{shelving.INBOX}/" in point.looked and f"/{shelving.WORK}/" in point.looked
+    )
 
 
 def is_move(point: Point) -> bool:
     """Whether it puts a photo into its place."""
-    return point.call in killing.RENAMES and "/work/" in point.looked and not _touches_work_only(point)
+    return point.call in killing.RENAMES and f"/{shelving.WORK}/" in point.looked and not _touches_work_only(point)
 
 
 def _touches_work_only(point: Point) -> bool:
