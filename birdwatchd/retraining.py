@@ -1,31 +1,28 @@
 """How the daemon learns: enough new labels → a frozen job → the training program → its candidate judged → promoted, or kept and shown.
 
 The training is a process of its own; its death harms nothing. A candidate serves only when it is in the shelf of models under its own
-hash, and one transaction has said so. What waits for a person is judged again by the new model, in slices between photos.
+hash, and one transaction has said so.
 """
 
 import json
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from birdwatchd.core import deciding, gate, shelving, splits
-from birdwatchd.core.deciding import Rules
+from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused
-from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, REPORT_FILE, Example, Job, Report, fingerprint
-from birdwatchd.core.journey import Move
-from birdwatchd.core.photo import WHOLE_FRAME, Spotting, Vector
+from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, REPORT_FILE, Champion, Job, Report
 from birdwatchd.core.settings import Settings
+from birdwatchd.dataset import Dataset, freeze
 from birdwatchd.edges.errand import Errand
 from birdwatchd.edges.files import Files, disk
-from birdwatchd.edges.store import NewModel, Request, Row, Store
+from birdwatchd.edges.store import NewModel, Request, Store
 from birdwatchd.edges.vision import Classifier
-from birdwatchd.mover import Mover
+from birdwatchd.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -36,24 +33,8 @@ LOOK_EVERY_S = 2.0
 """How often the log is asked for new words."""
 
 MOST_MINUTES_LINEAR = 10
-AT_ONCE = 16
-"""Photos that are judged again before others have their turn."""
 
 Work = Generator[dict[str, Any], None, dict[str, Any]]
-
-
-def load_serving(store: Store, root: Path, spotter_id: str) -> Classifier | None:
-    """The model in use, proved; None while there is none.
-
-    Raises:
-        ModelError: it cannot be used.
-    """
-    row = store.models.serving()
-    return None if row is None else _load(row, root, spotter_id)
-
-
-def _load(row: Row, root: Path, spotter_id: str) -> Classifier:
-    return Classifier.load(root / row["path"], model_id=row["id"], spotter_id=spotter_id)
 
 
 @dataclass(slots=True)
@@ -69,8 +50,8 @@ class Retraining:
 
     Args:
         clock: seconds, monotonic.
+        serving: gets what was promoted.
         now: the wall clock, ISO-8601 UTC.
-        served: is told the classifier that serves from now on.
     """
 
     def __init__(
@@ -78,62 +59,40 @@ class Retraining:
         files: Files,
         store: Store,
         settings: Settings,
+        serving: Serving,
         *,
         clock: Callable[[], float],
         now: Callable[[], str],
-        served: Callable[[Classifier], None],
     ) -> None:
         self._files = files
         self._store = store
         self._settings = settings
+        self._serving = serving
         self._clock = clock
         self._now = now
-        self._served = served
-        self._mover = Mover(files, store.journeys)
         self._running: _Running | None = None
         self._next_look = clock()
         self._looked_at: int | None = None
         self._heard: int | None = None
         self._quiet_from = clock()
-        self._model: Classifier | None = None
-        self._judged_by: int | None = None
-        self.spotter_id: str | None = None
-        """Whose embeddings count; None without a spotter: then nothing is learned."""
 
-    # -- what serves
-
-    def serve(self) -> None:
-        """Load the model that the log says serves, unless it is in use already; a bad file leaves the old one in use.
-
-        Raises:
-            ModelError: it cannot be used.
-        """
-        if self._looked_at is None and self._running is None:
+    def resume(self) -> None:
+        """End the training that the last life did not live to see the end of."""
+        if self._running is None:
             self._store.models.give_up_training(at=self._now())
-        row = self._store.models.serving()
-        if row is None or self.spotter_id is None or (self._model is not None and self._model.model_id == row["id"]):
-            return
-        self._use(_load(row, self._files.root, self.spotter_id))
-
-    def _use(self, model: Classifier) -> None:
-        self._model = model
-        self._served(model)
-        log.info("model %d names birds now: %s", model.model_id, ", ".join(model.card.labels))
 
     # -- when
 
     def step(self) -> bool:
-        """Look after a training, begin one that is due, judge some photos again; whether anything was done.
+        """Look after a training, or begin one that is due; whether anything was done.
 
         Raises:
             TransientError: not now.
         """
-        if self.spotter_id is None:
-            return False
         if self._running is not None:
             return self._look_after(self._running)
-        if self._judge_some_again():
-            return True
+        if self._serving.spotter_id is None:
+            return False
         if self._clock() < self._next_look:
             return False
         self._next_look = self._clock() + LOOK_EVERY_S
@@ -154,7 +113,7 @@ class Retraining:
         self._looked_at = latest
         return True
 
-    def _job_if_due(self) -> "Frozen | None":
+    def _job_if_due(self) -> Dataset | None:
         last = self._store.models.latest_lesson()
         if (
             last is not None
@@ -169,42 +128,17 @@ class Retraining:
 
     # -- the job
 
-    def _freeze(self) -> "Frozen":
+    def _freeze(self) -> Dataset:
         """What can be learned now.
 
         Raises:
             Refused: too little.
         """
-        rows = self._store.models.examples(str(self.spotter_id))
-        wanted = self._settings.training.min_labels_per_species
-        counts: dict[str, int] = {}
-        for row in rows:
-            counts[row["label"]] = counts.get(row["label"], 0) + 1
-        rows = [row for row in rows if counts[row["label"]] >= wanted]
-        if len({row["label"] for row in rows}) < 2:
-            raise Refused(
-                "there is too little to learn from yet",
-                hint=f"name at least {wanted} photos of each of two species; so far: "
-                + (", ".join(f"{shelving.printable(label)} {n}" for label, n in sorted(counts.items())) or "none"),
-            )
-        embeddings = np.stack([np.frombuffer(row["vector"], dtype="<f4") for row in rows])
-        labelled = [
-            splits.Labelled(row["id"], row["sha256"], row["label"], row["camera"], row["captured_at"]) for row in rows
-        ]
-        split = splits.split(labelled, splits.visits(labelled, embeddings), known_sides=self._known_sides())
-        kept = [place for place in range(len(rows)) if not split.held_back[place]]
-        examples = tuple(
-            Example(
-                photo_id=rows[place]["id"],
-                sha256=rows[place]["sha256"],
-                path=rows[place]["path"],
-                label=rows[place]["label"],
-                fold=split.folds[place],
-                held_out=split.held_out[place],
-            )
-            for place in kept
+        return freeze(
+            self._store.models.examples(str(self._serving.spotter_id)),
+            min_labels=self._settings.training.min_labels_per_species,
+            known_sides=self._known_sides(),
         )
-        return Frozen(examples, embeddings[kept], split.sides, fingerprint((one.sha256, one.label) for one in examples))
 
     def _known_sides(self) -> dict[str, bool]:
         last = self._last_job()
@@ -222,34 +156,55 @@ class Retraining:
                 continue
         return None
 
-    def _begin(self, frozen: "Frozen") -> _Running:
+    def _begin(self, dataset: Dataset) -> _Running:
         at = self._now()
         training_id = self._store.models.begin_training(
-            "linear", fingerprint=frozen.fingerprint, label_count=len(frozen.examples), at=at
+            "linear", fingerprint=dataset.fingerprint, label_count=len(dataset.examples), at=at
         )
-        serving = self._model
+        champion = self._serving.model
         job = Job(
             kind="linear",
             training_id=training_id,
-            spotter_id=str(self.spotter_id),
+            spotter_id=str(self._serving.spotter_id),
             seed=self._settings.training.seed,
             wanted_precision=self._settings.deciding.wanted_precision,
             strangers_let_in=self._settings.deciding.strangers_let_in,
-            fingerprint=frozen.fingerprint,
-            parent_sha256=None if serving is None else serving.sha256,
+            fingerprint=dataset.fingerprint,
+            parent_sha256=None if champion is None else champion.sha256,
             recipe={"training_id": training_id},
-            sides=frozen.sides,
-            examples=frozen.examples,
+            sides=dataset.sides,
+            examples=dataset.examples,
+            root=str(self._files.root),
+            champion=None if champion is None else self._as_champion(champion),
+            too_few=dataset.too_few,
+            doubtful_names=dataset.doubtful_names,
+            straddling=dataset.straddling,
         )
         folder = self._files.path(f"{shelving.JOBS}/{training_id}")
         with disk.translated("cannot write down what to learn from"):
             folder.mkdir()
-            np.save(folder / EMBEDDINGS_FILE, frozen.embeddings)
+            np.save(folder / EMBEDDINGS_FILE, dataset.embeddings)
             disk.write_whole(folder / JOB_FILE, job.to_json().encode())
         errand = Errand("teach", str(folder), program="birdwatchd.training")
         self._running = _Running(training_id, folder, errand, self._clock() + 60 * MOST_MINUTES_LINEAR)
-        log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), frozen.species)
+        log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
         return self._running
+
+    def _as_champion(self, model: Classifier) -> Champion:
+        """The model in use, with what it learned from and what was said of that before."""
+        row = self._store.models.get(model.model_id) or {}
+        folder = self._files.path(f"{shelving.JOBS}/{model.card.recipe.get('training_id')}")
+        learned: tuple[int, ...] = ()
+        said: dict[str, str] = {}
+        try:
+            own = Job.from_json((folder / JOB_FILE).read_text(encoding="utf-8"))
+            report = Report.from_json((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            log.warning("what model %d was judged by is gone: %s", model.model_id, error)
+        else:
+            learned = tuple(one.photo_id for one in own.examples)
+            said = {str(guess.photo_id): guess.label for guess in report.guesses}
+        return Champion(model.model_id, row["path"], said, learned)
 
     # -- what comes of it
 
@@ -295,22 +250,23 @@ class Retraining:
             labels=report.labels,
             metrics=report.metrics,
             path=path,
-            parent_id=None if self._model is None else self._model.model_id,
+            parent_id=None if job.champion is None else job.champion.model_id,
             recipe=job.recipe,
         )
         self._store.models.enter(model, running.training_id, verdict.sentences, promote=verdict.promote, at=self._now())
         if verdict.promote:
-            self.serve()
+            self._serving.refresh()
 
     def _verdict(self, job: Job, report: Report) -> gate.Verdict:
-        champion = self._model
         truth = {one.photo_id: one.label for one in job.examples}
-        of_champion = self._guesses_of(champion, job, [guess.photo_id for guess in report.guesses])
         rows = [
-            gate.Judged(guess.photo_id, truth[guess.photo_id], of_champion.get(guess.photo_id), guess.label)
+            gate.Judged(
+                guess.photo_id, truth[guess.photo_id], report.champion_guesses.get(str(guess.photo_id)), guess.label
+            )
             for guess in report.guesses
         ]
         rules = gate.Rules(protected=frozenset(self._settings.deciding.protected))
+        champion = self._serving.model
         return gate.judge(
             rows,
             rules,
@@ -318,123 +274,21 @@ class Retraining:
             candidate_labels=report.labels,
         )
 
-    def _guesses_of(self, champion: Classifier | None, job: Job, asked: Sequence[int]) -> dict[int, str]:
-        """What the model in use says of photos that it did not learn from; of those that it did, what was said before it had."""
-        if champion is None:
-            return {}
-        learned: set[int] = set()
-        guesses: dict[int, str] = {}
-        folder = self._files.path(f"{shelving.JOBS}/{champion.card.recipe.get('training_id')}")
-        try:
-            own = Job.from_json((folder / JOB_FILE).read_text(encoding="utf-8"))
-            said = Report.from_json((folder / REPORT_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            log.warning("what model %d was judged by is gone: %s", champion.model_id, error)
-        else:
-            learned = {one.photo_id for one in own.examples}
-            guesses = {guess.photo_id: guess.label for guess in said.guesses}
-        vectors = dict(
-            zip(
-                (one.photo_id for one in job.examples),
-                np.load(self._files.path(f"{shelving.JOBS}/{job.training_id}") / EMBEDDINGS_FILE),
-                strict=True,
-            )
-        )
-        new = [photo_id for photo_id in asked if photo_id not in learned]
-        for photo_id, naming in zip(new, champion.name([vectors[photo_id] for photo_id in new]), strict=True):
-            guesses[photo_id] = naming.ranking[0][0]
-        return guesses
-
-    # -- judged again
-
-    def _judge_some_again(self) -> bool:
-        model = self._model
-        if model is None or self._judged_by == model.model_id:
-            return False
-        photos = self._store.models.to_judge_again(model.model_id, str(self.spotter_id), limit=AT_ONCE)
-        if not photos:
-            self._judged_by = model.model_id
-            return False
-        rules = Rules(self._settings.spotter.empty_below, self._settings.deciding.confirm_first)
-        vectors: list[Vector] = [np.frombuffer(photo["vector"], dtype="<f4").astype(np.float32) for photo in photos]
-        for photo, vector, naming in zip(photos, vectors, model.name(vectors), strict=True):
-            spotting = Spotting(str(self.spotter_id), photo["birdness"], naming.ranking, WHOLE_FRAME, vector)
-            decision = deciding.judge(spotting, rules, naming, seen_before=self._store.models.was_named)
-            self._carry_out(photo, decision)
-        return True
-
-    def _carry_out(self, photo: Row, decision: deciding.Decision) -> None:
-        folder = shelving.folder_of(decision.outcome, label=decision.label)
-        move: Move | None = None
-        if photo["path"].rpartition("/")[0] != folder and self._files.exists(photo["path"]):
-            target = self._mover.free_target(
-                folder,
-                photo["path"].rpartition("/")[2],
-                sha256=photo["sha256"],
-                photo_id=photo["id"],
-                reserved=self._store.journeys.targets(),
-            )
-            move = Move(photo["id"], photo["path"], target, decision.outcome, str(decision.reason))
-        self._store.journeys.record_judged_again(str(self.spotter_id), decision, move, photo["id"], self._now())
-        if move is None:
-            return
-        done = self._mover.carry_out([move], {photo["id"]: self._store.journeys.get(photo["id"])})
-        if done.trouble is not None:
-            raise done.trouble
-        log.info("judged again: %s -> %s", photo["original_name"], shelving.printable(done.moves[0].target))
-
     # -- by hand
 
     def train(self, _: Request) -> Work:
         """Train now, whatever the timetable says; tells what came of it."""
-        if self.spotter_id is None:
+        if self._serving.spotter_id is None:
             raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
         running = self._running or self._begin(self._freeze())
         while self._running is running:
             yield {}
             self._look_after(running)
-        while self._judge_some_again():
-            yield {}
         row = self._store.models.latest_training() or {}
         return {"outcome": row.get("outcome"), "reasons": json.loads(row.get("reasons") or "[]")}
-
-    def promote(self, request: Request) -> Work:
-        """Let an older model serve."""
-        yield from ()
-        return self._promote(self._store.models.get(int(request.arguments["model_id"])))
-
-    def roll_back(self, _: Request) -> Work:
-        """Let the model serve that served before."""
-        yield from ()
-        return self._promote(self._store.models.before())
-
-    def _promote(self, row: Row | None) -> dict[str, Any]:
-        if row is None:
-            raise Refused("there is no such model", hint="see `birdwatchd models list`")
-        if self.spotter_id is None:
-            raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
-        model = _load(row, self._files.root, self.spotter_id)  # proved before anything is changed
-        self._store.models.promote(row["id"], at=self._now())
-        self._use(model)
-        return {"model_id": row["id"], "labels": json.loads(row["labels"])}
 
     def close(self) -> None:
         """End a training that is under way; the next life begins it anew."""
         if self._running is not None:
             self._running.errand.call_off()
             self._running = None
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """What is learned from: photos, their embeddings in the same order, on which side each photo is for ever, and a fingerprint."""
-
-    examples: tuple[Example, ...]
-    embeddings: npt.NDArray[np.float32]
-    sides: Mapping[str, bool]
-    fingerprint: str
-
-    @property
-    def species(self) -> int:
-        """How many names there are."""
-        return len({one.label for one in self.examples})

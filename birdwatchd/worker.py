@@ -27,7 +27,7 @@ from birdwatchd.core.settling import Settling, Waiting
 from birdwatchd.desk import Desk
 from birdwatchd.edges.clock import monotonic, now_utc
 from birdwatchd.edges.files import CANARY, Files
-from birdwatchd.edges.store import Store
+from birdwatchd.edges.store import Request, Store
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Classifier, Spotter
 from birdwatchd.edges.watch import Hint, Watch
@@ -36,8 +36,10 @@ from birdwatchd.hearing import Hearing
 from birdwatchd.keeping import Keeper
 from birdwatchd.noticing import Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
+from birdwatchd.rejudging import Rejudging
 from birdwatchd.retraining import Retraining
-from birdwatchd.review import Review
+from birdwatchd.review import Review, Work
+from birdwatchd.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -126,11 +128,13 @@ class Worker:
             now=now,
         )
         self._shelf_watch = shelf_watch
-        self.retraining = Retraining(files, store, settings, clock=clock, now=now, served=self._name_with)
+        self.serving = Serving(files.root, store, now=now, served=self._name_with)
+        self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
+        self.rejudging = Rejudging(files, store, settings, now=now)
         self.review.also = {
-            "train": self.retraining.train,
-            "promote": self.retraining.promote,
-            "rollback": self.retraining.roll_back,
+            "train": self._train,
+            "promote": self.serving.promote,
+            "rollback": self.serving.roll_back,
         }
         self._desk = Desk(self.review, store.requests, clock=clock)
         self.condition = Condition()
@@ -163,14 +167,14 @@ class Worker:
         self.pipeline.examiner = self.review.examiner = self.noticing.examiner = examiner
         examiner.classifier = self._classifier
         self.condition.fine("spotter")
-        self.retraining.spotter_id = spotter.id
+        self.serving.spotter_id = spotter.id
         self._open_mind()
         log.info("spotter %s is ready (%s)", spotter.id, spotter.provider)
 
     def _open_mind(self) -> None:
         """Load the model that serves; without one photos wait in review."""
         try:
-            self.retraining.serve()
+            self.serving.refresh()
         except ModelError as error:
             self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
         else:
@@ -190,6 +194,7 @@ class Worker:
         """End what was cut short."""
         begun = self._clock()
         with self._survived("unfinished"):
+            self.retraining.resume()
             self._report(self.pipeline.resume(alive=self._more_time, stopping=self._stopping), begun)
 
     def hint(self, path: Hint) -> None:
@@ -397,10 +402,17 @@ class Worker:
             return False
         try:
             with self._survived("training"):
-                return self.retraining.step()
+                return self.retraining.step() or self.rejudging.step(self.serving.model)
         except ModelError as error:
             self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
         return False
+
+    def _train(self, request: Request) -> Work:
+        """Train now; then what waits gets its names before anybody is told that it is done."""
+        result = yield from self.retraining.train(request)
+        while self.rejudging.step(self.serving.model):
+            yield {}
+        return result
 
     def _serve(self) -> bool:
         """Work on wishes; one that waits stays a problem until it is fulfilled or called off."""

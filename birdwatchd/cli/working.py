@@ -188,7 +188,7 @@ def classify(
 def _open_mind(settings: Settings, examiner: "Examiner", stack: ExitStack) -> Callable[[str], bool]:
     """Give the examiner the model in use, if there is one; returns who knows whether a label was given before."""
     from birdwatchd.edges.store import Store
-    from birdwatchd.retraining import load_serving
+    from birdwatchd.serving import load_serving
 
     path = settings.root / shelving.DATABASE
     if not path.is_file():

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from birdwatchd.core.photo import WHOLE_FRAME, Box
+
 FORMAT_VERSION = 1
 
 JOB_FILE, EMBEDDINGS_FILE, REPORT_FILE = "job.json", "embeddings.npy", "report.json"
@@ -23,6 +25,7 @@ class Example:
     Attributes:
         fold: for cross-validation; photos of one visit share it.
         held_out: it is judged on and never trained on.
+        box: where the bird is.
     """
 
     photo_id: int
@@ -31,6 +34,23 @@ class Example:
     label: str
     fold: int
     held_out: bool
+    box: Box = WHOLE_FRAME
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model that serves, which the candidate is compared with.
+
+    Attributes:
+        path: of its file, relative to the bird folder.
+        said: what it said of photos (by id) that it has learned from by now, before it had; of others it is asked anew.
+        learned: ids of the photos that it learned from.
+    """
+
+    model_id: int
+    path: str
+    said: Mapping[str, str]
+    learned: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +65,11 @@ class Job:
         parent_sha256: of the model file that serves now.
         recipe: settings of the training.
         sides: by SHA-256, whether a photo is held out, now and for ever; empty while nobody is.
+        root: the bird folder, which the photos' paths are relative to.
+        champion: None while no model serves.
+        too_few: labelled photos by species that has too few of them to be learned.
+        doubtful_names: names that look like a slip for another, each with that other; not learned until they are confirmed.
+        straddling: ids of photos that tie a visit that is trained on to one that is held out; neither trained nor judged on.
     """
 
     kind: str
@@ -58,6 +83,11 @@ class Job:
     recipe: Mapping[str, object]
     sides: Mapping[str, bool]
     examples: tuple[Example, ...]
+    root: str = ""
+    champion: Champion | None = None
+    too_few: Mapping[str, int] = field(default_factory=dict)
+    doubtful_names: Mapping[str, str] = field(default_factory=dict)
+    straddling: tuple[int, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -75,8 +105,15 @@ class Job:
         if not isinstance(fields, dict) or fields.get("format_version") != FORMAT_VERSION:
             raise ValueError("no training job of this version")
         try:
-            examples = tuple(Example(**one) for one in fields.pop("examples"))
-            return cls(examples=examples, **fields)
+            examples = tuple(
+                Example(**one | {"box": Box(**one["box"]) if "box" in one else WHOLE_FRAME})
+                for one in fields.pop("examples")
+            )
+            champion = fields.pop("champion", None)
+            if champion is not None:
+                champion = Champion(**champion | {"learned": tuple(champion["learned"])})
+            fields["straddling"] = tuple(fields.get("straddling", ()))
+            return cls(examples=examples, champion=champion, **fields)
         except TypeError as error:
             raise ValueError(f"a training job with other fields: {error}") from error
 
@@ -92,15 +129,47 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A label that is probably wrong.
+
+    Attributes:
+        label: what a person said.
+        likely: what models say that have not seen this photo, with which probability.
+        neighbours: ids of the labelled photos that look most like it, the nearest first.
+        held_back: whether it was not trained on.
+    """
+
+    photo_id: int
+    label: str
+    likely: str
+    probability: float
+    neighbours: tuple[int, ...]
+    held_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One round through all photos: the mean losses, and the share of wrong names among photos that are not trained on, 0–1."""
+
+    number: int
+    train_loss: float
+    valid_loss: float
+    error_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What came of a training.
 
     Attributes:
         model: name of the candidate's file in the job's folder.
         guesses: of photos that the guessing model had not seen: the held-out ones, or all of them by cross-validation.
+        champion_guesses: what the model in use says of the same photos, by id; without those that it may have learned from.
         metrics: what was measured, for people.
-        held_back: photos that were not trained on, with the reason.
         parity: largest difference between the exported file's answers and the training's own.
+        doubts: labels that are probably wrong, the worst first.
+        near_copies: ids of photos that look the same, in groups; they are learned from together or judged on together.
+        epochs: of a training that goes in rounds.
     """
 
     model: str
@@ -108,7 +177,10 @@ class Report:
     guesses: tuple[Guess, ...]
     metrics: Mapping[str, float]
     parity: float
-    held_back: Mapping[str, str] = field(default_factory=dict)
+    champion_guesses: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
+    near_copies: tuple[tuple[int, ...], ...] = ()
+    epochs: tuple[Epoch, ...] = ()
 
     def to_json(self) -> str:
         """`from_json` is the inverse."""
@@ -123,8 +195,16 @@ class Report:
         """
         fields = json.loads(text)
         try:
-            guesses = tuple(Guess(**one) for one in fields.pop("guesses"))
-            return cls(guesses=guesses, labels=tuple(fields.pop("labels")), **fields)
+            return cls(
+                guesses=tuple(Guess(**one) for one in fields.pop("guesses")),
+                labels=tuple(fields.pop("labels")),
+                doubts=tuple(
+                    Doubt(**one | {"neighbours": tuple(one["neighbours"])}) for one in fields.pop("doubts", ())
+                ),
+                near_copies=tuple(map(tuple, fields.pop("near_copies", ()))),
+                epochs=tuple(Epoch(**one) for one in fields.pop("epochs", ())),
+                **fields,
+            )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a training report with other fields: {error}") from error
 

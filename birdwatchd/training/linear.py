@@ -96,15 +96,24 @@ def fit(features: Array, labels: Labels, count: int, rng: np.random.Generator) -
 
 
 def out_of_fold(
-    features: Array, labels: Labels, folds: Labels, count: int, rng: np.random.Generator
+    features: Array,
+    labels: Labels,
+    folds: Labels,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    taught: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[Labels, Array, Array]]:
     """Answers to photos by models that have not seen their fold: indices, logits of all labels, signs.
 
     A label that is in no other fold gets minus infinity.
+
+    Args:
+        taught: which photos are learned from when it is not their turn to be asked about; None: all.
     """
     for fold in np.unique(folds):
         asked = np.flatnonzero(folds == fold)
-        shown = np.flatnonzero(folds != fold)
+        shown = np.flatnonzero(folds != fold if taught is None else (folds != fold) & taught)
         known, numbers = np.unique(labels[shown], return_inverse=True)
         if len(known) < 2:
             continue

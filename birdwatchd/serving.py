@@ -1,0 +1,93 @@
+"""Which model serves: loaded and proved before anything is changed, exchanged as a whole between two looks, taken back on request.
+
+The one row of `models` with `promoted_at` and without `retired_at` is the only truth. A file that cannot be used leaves the model in
+use where it is.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from birdwatchd.core.errors import ModelError, Refused
+from birdwatchd.edges.store import Request, Row, Store
+from birdwatchd.edges.vision import Classifier
+
+log = logging.getLogger(__name__)
+
+Work = Generator[dict[str, Any], None, dict[str, Any]]
+
+
+def load_serving(store: Store, root: Path, spotter_id: str) -> Classifier | None:
+    """The model in use, proved; None while there is none.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    row = store.models.serving()
+    return None if row is None else _load(row, root, spotter_id)
+
+
+def _load(row: Row, root: Path, spotter_id: str) -> Classifier:
+    return Classifier.load(root / row["path"], model_id=row["id"], spotter_id=spotter_id)
+
+
+class Serving:
+    """The model in use. Only for the holder of the bird folder's lock.
+
+    Args:
+        root: the bird folder.
+        now: the wall clock, ISO-8601 UTC.
+        served: is told the classifier that serves from now on.
+
+    Attributes:
+        spotter_id: whose embeddings the models read; None without a spotter: then no model can be proved.
+        model: in use; None while there is none.
+    """
+
+    def __init__(
+        self, root: Path, store: Store, *, now: Callable[[], str], served: Callable[[Classifier], None]
+    ) -> None:
+        self._root = root
+        self._store = store
+        self._now = now
+        self._served = served
+        self.spotter_id: str | None = None
+        self.model: Classifier | None = None
+
+    def refresh(self) -> None:
+        """Load what the log says serves, unless it is in use already; a bad file leaves the old one in use.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        row = self._store.models.serving()
+        if row is None or self.spotter_id is None or (self.model is not None and self.model.model_id == row["id"]):
+            return
+        self._use(_load(row, self._root, self.spotter_id))
+
+    def promote(self, request: Request) -> Work:
+        """Let an older model serve."""
+        yield from ()
+        return self._promote(self._store.models.get(int(request.arguments["model_id"])))
+
+    def roll_back(self, _: Request) -> Work:
+        """Let the model serve that served before."""
+        yield from ()
+        return self._promote(self._store.models.before())
+
+    def _promote(self, row: Row | None) -> dict[str, Any]:
+        if row is None:
+            raise Refused("there is no such model", hint="see `birdwatchd models list`")
+        if self.spotter_id is None:
+            raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
+        model = _load(row, self._root, self.spotter_id)  # proved before anything is changed
+        self._store.models.promote(row["id"], at=self._now())
+        self._use(model)
+        return {"model_id": row["id"], "labels": json.loads(row["labels"])}
+
+    def _use(self, model: Classifier) -> None:
+        self.model = model
+        self._served(model)
+        log.info("model %d names birds now: %s", model.model_id, ", ".join(model.card.labels))
