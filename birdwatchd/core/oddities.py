@@ -9,9 +9,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 
-from birdwatchd.core import formats
+from birdwatchd.core import jpegfile
 from birdwatchd.core.errors import Damaged, Truncated
-from birdwatchd.core.formats import Kind, PictureData
+from birdwatchd.core.formats import Kind
+from birdwatchd.core.jpegfile import PictureData
 
 MOST_SCANS = 100
 """A progressive JPEG goes over its picture about ten times. Each costs a pass over all pixels."""
@@ -45,7 +46,7 @@ def check(kind: Kind, data: bytes, picture: PictureData | None = None) -> None:
     """
     match kind:
         case Kind.JPEG:
-            _check_jpeg(data, picture or formats.picture_data(data))
+            _check_jpeg(data, picture or jpegfile.picture_data(data))
         case Kind.PNG:
             _check_png(data)
         case Kind.WEBP:
@@ -56,7 +57,7 @@ _EXIF, _TABLES_END = b"Exif\x00\x00", 0xE0
 
 
 def _check_jpeg(data: bytes, picture: PictureData) -> None:
-    segments = formats.header(data)
+    segments = jpegfile.header(data)
     if sum(data.startswith(_EXIF, one.begin + 4) for one in segments) > MOST_EXIF_SEGMENTS:
         raise Damaged("what the camera wrote is cut into many pieces; no camera does that")
     if sum(one.end - one.begin for one in segments if one.code < _TABLES_END) > MOST_TABLES_BYTES:

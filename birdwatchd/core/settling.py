@@ -18,8 +18,8 @@ import heapq
 from dataclasses import dataclass
 from enum import StrEnum
 
-from birdwatchd.core.formats import Ending
 from birdwatchd.core.photo import Stamp
+from birdwatchd.core.sight import Ending
 
 FOREIGN_OWNER_FACTOR = 5
 REMOTE_FACTOR = 15

@@ -27,7 +27,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from birdwatchd.core import formats, oddities
+from birdwatchd.core import formats, jpegfile, oddities
 from birdwatchd.core.errors import (
     Damaged,
     EmptyFile,
@@ -38,8 +38,9 @@ from birdwatchd.core.errors import (
     Truncated,
     Unsupported,
 )
-from birdwatchd.core.formats import Ending, Kind
+from birdwatchd.core.formats import Kind
 from birdwatchd.core.photo import Pixels, Shot
+from birdwatchd.core.sight import Ending
 
 SMALLEST_SIDE_PX = 32
 
@@ -169,7 +170,7 @@ def _admit(data: bytes, limits: Limits) -> Kind:
     if canvas_px := formats.canvas_px(kind, head):
         _check_size(canvas_px, limits)
     # Before the parser, also because Pillow would step through a header of junk byte by byte.
-    picture = formats.picture_data(data) if kind is Kind.JPEG else None
+    picture = jpegfile.picture_data(data) if kind is Kind.JPEG else None
     if picture is None or not picture.plain:
         _check_end(data, kind)
     oddities.check(kind, data, picture)
@@ -263,7 +264,7 @@ def _in_turn(kind: Kind, data: bytes) -> AbstractContextManager[object]:
     """One after the other for pictures that take much memory, whichever threads they come from; the others at once."""
     per_px = _BYTES_PER_PX[kind]
     size_px = formats.canvas_px(kind, data[: formats.SNIFF_BYTES]) or (0, 0)
-    if kind is Kind.JPEG and (frame := formats.frame(data)) is not None and frame.progressive:
+    if kind is Kind.JPEG and (frame := jpegfile.frame(data)) is not None and frame.progressive:
         per_px, size_px = _BYTES_PER_PROGRESSIVE_PX, (frame.width_px, frame.height_px)
     return _LARGE if size_px[0] * size_px[1] * per_px > _LARGE_BYTES else nullcontext()
 

@@ -13,17 +13,15 @@ from birdwatchd.core.formats import (
     READABLE,
     SNIFF_BYTES,
     TAIL_BYTES,
-    Ending,
     Kind,
     advice,
     canvas_px,
     describe,
     ending,
-    frame,
-    header,
-    picture_data,
     sniff,
 )
+from birdwatchd.core.jpegfile import frame, header, picture_data
+from birdwatchd.core.sight import Ending
 from tests.pictures import exif, jpeg, pixels, png, saved, webp, with_segment
 
 SMALL = {

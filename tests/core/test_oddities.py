@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from birdwatchd.core.errors import Damaged, PhotoError, Truncated
-from birdwatchd.core.formats import Frame, Kind, PictureData, frame, header, picture_data, sniff
+from birdwatchd.core.formats import Kind, sniff
+from birdwatchd.core.jpegfile import Frame, PictureData, frame, header, picture_data
 from birdwatchd.core.oddities import (
     MOST_EXIF_SEGMENTS,
     MOST_FILLING_BYTES,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatchd.core.formats import Ending
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import FOREIGN_OWNER_FACTOR, RECHECK_S, REMOTE_FACTOR, Look, Settling, Waiting, Writers
+from birdwatchd.core.sight import Ending
 
 QUIET_S = 2.0
 UNFINISHED_S = 600.0

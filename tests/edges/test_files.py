@@ -36,10 +36,10 @@ from birdwatchd.core.errors import (
     RootUnsuitable,
     TooLarge,
 )
-from birdwatchd.core.formats import Ending
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import Writers
+from birdwatchd.core.sight import Ending
 from birdwatchd.edges.files import (
     HELD_PREFIX,
     BadSpot,

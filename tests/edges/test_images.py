@@ -31,7 +31,8 @@ from birdwatchd.core.errors import (
     Truncated,
     Unsupported,
 )
-from birdwatchd.core.formats import Kind, picture_data
+from birdwatchd.core.formats import Kind
+from birdwatchd.core.jpegfile import picture_data
 from birdwatchd.edges.images import Limits, Picture, _rgb, decode
 from tests.faults.mutants import good, mutants
 from tests.pictures import chunk, data_folder, exif, jpeg, pixels, png, saved, webp, with_segment
