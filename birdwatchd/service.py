@@ -8,7 +8,6 @@ import logging
 import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -86,12 +85,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
     hints: queue.SimpleQueue[Hint | Stirred | Chore | type[StopIteration]] = queue.SimpleQueue()
     with ExitStack() as stack:
         files, store = stack.enter_context(bird_folder(settings.root))
-        stop_wanted = threading.Event()
-
-        def stop() -> None:
-            stop_wanted.set()
-            hints.put(StopIteration)
-
+        stop = _Stop(hints.put)
         stack.enter_context(_signals(stop))
         notifier = Notifier.from_environment()
         poll = settings.inbox.poll or files.inbox_is_remote
@@ -107,11 +101,11 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
             watch=watch,
             shelf_watch=shelf_watch,
             notifier=notifier,
-            stopping=stop_wanted.is_set,
+            stopping=lambda: stop.wanted,
         )
         worker.open_eye()
         worker.resume()
-        if stop_wanted.is_set():
+        if stop.wanted:
             return
         watch.start()  # before the first sweep, so that nothing falls between the two
         shelf_watch.start()
@@ -126,6 +120,21 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
             _timetable(lambda name: hints.put(Chore(name)), lambda why: worker.condition.trouble("timetable", why))
         )
         _work(worker, hints, look_at_clock)
+
+
+class _Stop:
+    """The word to stop, which a signal may give at any moment: no lock in it, for a second signal may come in the midst of the first.
+
+    (`threading.Event` has one, and waits for itself for ever; `SimpleQueue.put` is made for this.)
+    """
+
+    def __init__(self, put: Callable[[type[StopIteration]], None]) -> None:
+        self._put = put
+        self.wanted = False
+
+    def __call__(self) -> None:
+        self.wanted = True
+        self._put(StopIteration)
 
 
 def _work(worker: Worker, hints: "queue.SimpleQueue[Any]", look_at_clock: Callable[[], None]) -> None:
