@@ -212,6 +212,8 @@ class Noticing:
             yield
         unknown, absent = shelfmoves.differences(rows, there, self._seen)
         self._closed = closed
+        if closed:
+            self._look_by(self._clock() + RETRY_S)  # a disk that stumbled is well again soon
         self._hashed = {path: known for path, known in self._hashed.items() if path in there}
         self._left = {path: known for path, known in self._left.items() if path in there}
         yield from self._understand({path: there[path] for path in unknown})

@@ -302,6 +302,10 @@ def test_an_older_program_leaves_a_newer_log_alone_and_says_so(machine: Machine)
 
 @pytest.mark.fault("U01")
 def test_removed_as_the_readme_says_it_leaves_the_photos(booted: Machine) -> None:
+    until(
+        "nothing is on its way",
+        lambda: booted.ask(f"find {INBOX} {BIRDS}/.birdwatchd/work -type f -name '[!.]*'") == "",
+    )
     photos = booted.ask(f"find {BIRDS} -name '*.jpg' -not -path '*/.birdwatchd/*' | sort")
     assert photos.count("\n") > 10
     booted.shell(service_blocks()[REMOVE])
