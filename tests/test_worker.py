@@ -55,8 +55,12 @@ class Bench:
             notifier=Notifier(str(lamp)),
             clock=self.clock,
         )
-        self.worker.open_eye()
-        self.worker.sweep()
+        try:
+            self.worker.open_eye()
+            self.worker.sweep()
+        except BaseException:
+            self.close()
+            raise
 
     def _open_eye(self) -> Any:
         if isinstance(self.eye, ModelError):
