@@ -17,8 +17,9 @@ import pytest
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError
-from birdwatchd.edges import walls
-from birdwatchd.edges.walls import TRIALS, Trial, Wall
+from birdwatchd.edges.walls import Trial, Wall, trying
+from birdwatchd.edges.walls.attempts import PassedError
+from birdwatchd.edges.walls.trying import TRIALS
 
 OFTEN_NOT_THERE = {"talk to the system's own services", "load code into the kernel"}
 """A container may have no other service, and a kernel no modules."""
@@ -98,17 +99,17 @@ def test_a_trial_that_dies_or_hangs_is_no_wall(root: Path, monkeypatch: pytest.M
     def stumbles(_: Path) -> None:
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr(walls, "TRIAL_S", 1)
-    monkeypatch.setattr(walls, "TRIALS", {"die": (dies,), "hang": (hangs,), "stumble": (stumbles,)})
-    found = list(walls.try_all(root))
+    monkeypatch.setattr(trying, "TRIAL_S", 1)
+    monkeypatch.setattr(trying, "TRIALS", {"die": (dies,), "hang": (hangs,), "stumble": (stumbles,)})
+    found = list(trying.try_all(root))
     assert [wall.holds for wall in found] == [False, False, False]
     assert all(wall.what.startswith("untold") for wall in found)
 
 
 def test_whoever_is_ended_for_trying_has_met_a_wall(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the filter of system calls kills instead of refusing."""
-    monkeypatch.setattr(walls, "TRIALS", {"call it": (lambda _: os.kill(os.getpid(), signal.SIGSYS),)})
-    assert [wall.holds for wall in walls.try_all(root)] == [True]
+    monkeypatch.setattr(trying, "TRIALS", {"call it": (lambda _: os.kill(os.getpid(), signal.SIGSYS),)})
+    assert [wall.holds for wall in trying.try_all(root)] == [True]
 
 
 def test_one_open_way_is_enough(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,23 +117,23 @@ def test_one_open_way_is_enough(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(1, "Operation not permitted")
 
     def passes(_: Path) -> None:
-        raise walls.PassedError("it can")
+        raise PassedError("it can")
 
-    monkeypatch.setattr(walls, "TRIALS", {"do it": (refused, passes)})
-    assert list(walls.try_all(root)) == [Wall("do it", holds=False, what="it can")]
+    monkeypatch.setattr(trying, "TRIALS", {"do it": (refused, passes)})
+    assert list(trying.try_all(root)) == [Wall("do it", holds=False, what="it can")]
 
 
 def test_open_memory_is_meant_only_where_there_is_a_graphics_card(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def passes(_: Path) -> None:
-        raise walls.PassedError("it can")
+        raise PassedError("it can")
 
-    monkeypatch.setattr(walls, "TRIALS", {"write memory and run it": (passes,), "reach the network": (passes,)})
-    monkeypatch.setattr(walls, "GRAPHICS", tmp_path / "nvidiactl")
-    assert [wall.meant for wall in walls.try_all(root)] == [False, False]
+    monkeypatch.setattr(trying, "TRIALS", {"write memory and run it": (passes,), "reach the network": (passes,)})
+    monkeypatch.setattr(trying, "GRAPHICS", tmp_path / "nvidiactl")
+    assert [wall.meant for wall in trying.try_all(root)] == [False, False]
     (tmp_path / "nvidiactl").touch()
-    assert [(wall.meant, wall.holds) for wall in walls.try_all(root)] == [(True, False), (False, False)]
+    assert [(wall.meant, wall.holds) for wall in trying.try_all(root)] == [(True, False), (False, False)]
 
 
 def test_no_answer_is_told_as_such(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
