@@ -87,9 +87,15 @@ class Garden:
     def learn(self) -> None:
         """Let the quiet after the last word pass, and the training end."""
         before = len(self.outcomes())
-        self.leap_s += 20
+        self.fall_quiet()
         self.steps_until(lambda: len(self.outcomes()) > before and None not in self.outcomes())
         self.rest()
+
+    def fall_quiet(self) -> None:
+        """Let the worker hear the last word, and then the quiet pass: a leap before it has heard passes none of it."""
+        self.leap_s += 3
+        self.worker.step()
+        self.leap_s += 20
 
     def rest(self) -> None:
         for _ in range(5):
@@ -148,7 +154,7 @@ def test_with_five_labels_of_two_species_waiting_photos_get_their_names_by_thems
 
 def test_too_few_labels_teach_nothing_and_train_says_what_is_missing(garden: Garden, tmp_path: Path) -> None:
     garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch", count=4))
-    garden.leap_s += 20
+    garden.fall_quiet()
     garden.rest()
     assert garden.outcomes() == []
     refused = garden.wish("train")
@@ -296,7 +302,7 @@ def test_death_at_any_moment_of_a_promotion_leaves_one_model_or_none(
         )
     second = Garden(root)
     try:
-        second.leap_s += 100
+        second.fall_quiet()
         second.steps_until(lambda: second.serving() is not None)
         second.rest()
         assert second.outcomes()[-1] == "promoted"
