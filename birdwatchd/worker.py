@@ -175,10 +175,13 @@ class Worker:
         """Load the model that serves; without one photos wait in review."""
         try:
             self.serving.refresh()
-        except ModelError as error:
-            self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
+        except (ModelError, TransientError) as error:
+            self._tell_of_the_model(error)
         else:
             self.condition.fine("model")
+
+    def _tell_of_the_model(self, error: Exception) -> None:
+        self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
 
     def _mind_in_words(self) -> str:
         examiner = self.pipeline.examiner
@@ -189,6 +192,7 @@ class Worker:
         self._classifier = classifier
         if self.pipeline.examiner is not None:
             self.pipeline.examiner.classifier = classifier
+        self.condition.fine("model")
 
     def resume(self) -> None:
         """End what was cut short."""
@@ -216,6 +220,7 @@ class Worker:
         with self._survived("root"):
             self._files.check_still_there()
             self.open_eye()
+            self._open_mind()
             if self._hearing is not None:
                 self._hearing.look_after()
             self._look_after_shelf_watch()
@@ -400,11 +405,11 @@ class Worker:
         """A step of the training, or of judging photos again; it waits while there is trouble with disk or log."""
         if "root" in self.condition.problems or self._clock() < self._back_off_until:
             return False
-        try:
-            with self._survived("training"):
+        with self._survived("training"):
+            try:
                 return self.retraining.step() or self.rejudging.step(self.serving.model)
-        except ModelError as error:
-            self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
+            except ModelError as error:
+                self._tell_of_the_model(error)
         return False
 
     def _train(self, request: Request) -> Work:

@@ -1,120 +1,19 @@
 """From labels to a model that serves: on real folders, real SQLite, with the real training program and real ONNX files."""
 
-import shutil
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from birdwatchd.core.errors import ModelDamaged
-from birdwatchd.core.settings import Deciding, Inbox, Settings
-from birdwatchd.edges.files import Files, disk
+from birdwatchd.edges.files import disk
 from birdwatchd.edges.images import as_jpeg
-from birdwatchd.edges.store import Request, Store
-from birdwatchd.edges.vision import Classifier
-from birdwatchd.worker import Worker
 from tests import books
-from tests.fakes import StubSpotter
-
-STRIPES_PX = {"redstart": 32, "greenfinch": 16, "bluetit": 8}
-PATIENCE_S = 60.0
-
-
-def picture(species: str, number: int) -> bytes:
-    """A photo in the species' stripes, each a little different."""
-    chance = np.random.default_rng(1000 * sorted(STRIPES_PX).index(species) + number)
-    stripes = 140 + 80 * (np.arange(64) // STRIPES_PX[species] % 2)
-    pixels = stripes[None, :, None] + chance.integers(-30, 30, (8, 8, 3)).repeat(8, 0).repeat(8, 1)
-    return as_jpeg(pixels.clip(0, 255).astype(np.uint8))
-
-
-class Garden:
-    """A bird folder with a whole worker, whose day passes in no time."""
-
-    def __init__(self, root: Path, **deciding: Any) -> None:
-        self.root = root
-        self.files = Files(root)
-        self.files.check()
-        self.store = Store.open(root / "birdwatchd.db")
-        self.leap_s = 0.0
-        settings = Settings(
-            root=root,
-            inbox=Inbox(settle_s=0, sweep_s=1),
-            deciding=Deciding(**({"confirm_first": False, "strangers_let_in": 1.0} | deciding)),
-        )
-        self.worker = Worker(
-            settings,
-            self.files,
-            self.store,
-            load_spotter=StubSpotter,  # type: ignore[arg-type]
-            clock=lambda: time.monotonic() + self.leap_s,
-            now=lambda: (datetime.now(UTC) + timedelta(seconds=self.leap_s)).isoformat(timespec="milliseconds"),
-        )
-        self.worker.open_eye()
-        self.worker.resume()
-
-    def drop(self, *photos: tuple[str, int]) -> None:
-        for species, number in photos:
-            (self.root / "inbox" / f"{species}-{number}.jpg").write_bytes(picture(species, number))
-        self.steps_until(lambda: not any((self.root / "inbox").iterdir()))
-
-    def bring(self, tree: Path, *photos: tuple[str, int]) -> None:
-        """Import named photos."""
-        shutil.rmtree(tree, ignore_errors=True)
-        for species, number in photos:
-            (tree / species).mkdir(parents=True, exist_ok=True)
-            (tree / species / f"{number}.jpg").write_bytes(picture(species, number))
-        self.wish("import", folder=str(tree))
-
-    def wish(self, kind: str, **arguments: object) -> Request:
-        number = self.store.requests.ask(kind, arguments, actor="test", at="2026-01-01T00:00:00Z")
-        self.steps_until(lambda: self.store.requests.get(number).outcome is not None)
-        return self.store.requests.get(number)
-
-    def steps_until(self, holds: Any) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while not holds():
-            assert time.monotonic() < end, "waited in vain"
-            time.sleep(min(self.worker.step(), 0.02))
-
-    def learn(self) -> None:
-        """Let the quiet after the last word pass, and the training end."""
-        before = len(self.outcomes())
-        self.fall_quiet()
-        self.steps_until(lambda: len(self.outcomes()) > before and None not in self.outcomes())
-        self.rest()
-
-    def fall_quiet(self) -> None:
-        """Let the worker hear the last word, and then the quiet pass: a leap before it has heard passes none of it."""
-        self.leap_s += 3
-        self.worker.step()
-        self.leap_s += 20
-
-    def rest(self) -> None:
-        for _ in range(5):
-            self.worker.step()
-
-    def outcomes(self) -> list[str | None]:
-        return [row["outcome"] for row in self.store.connection.rows("SELECT outcome FROM trainings ORDER BY id")]
-
-    def where(self) -> Counter[tuple[str, str]]:
-        rows = self.store.connection.rows("SELECT state, path FROM photos")
-        return Counter((row["state"], row["path"].split("/")[1]) for row in rows)
-
-    def serving(self) -> int | None:
-        row = self.store.models.serving()
-        return None if row is None else int(row["id"])
-
-    def close(self) -> None:
-        self.worker.retraining.close()
-        self.store.close()
+from tests.gardens import Garden, five, picture
 
 
 @pytest.fixture
@@ -122,10 +21,6 @@ def garden(root: Path) -> Iterator[Garden]:
     one = Garden(root)
     yield one
     one.close()
-
-
-def five(species: str, begin: int = 0, count: int = 6) -> list[tuple[str, int]]:
-    return [(species, number) for number in range(begin, begin + count)]
 
 
 def test_with_five_labels_of_two_species_waiting_photos_get_their_names_by_themselves(
@@ -226,47 +121,6 @@ def test_what_a_new_model_does_not_know_either_stays_where_it_waits(root: Path, 
         assert (one.store.questions.photo(stranger["id"]) or {})["path"] == stranger["path"]
     finally:
         one.close()
-
-
-def test_a_damaged_model_is_refused_and_the_old_one_still_names_birds(garden: Garden, tmp_path: Path) -> None:
-    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
-    garden.learn()
-    garden.leap_s += 100
-    garden.bring(tmp_path / "tree", *five("bluetit", count=10))
-    garden.learn()
-    old = garden.root / (garden.store.models.get(1) or {})["path"]
-    content = bytearray(old.read_bytes())
-    content[len(content) // 2] ^= 1
-    old.write_bytes(content)
-    refused = garden.wish("rollback")
-    assert refused.outcome == "failed"
-    assert "damaged" in refused.result["error"]
-    assert garden.serving() == 2
-    garden.drop(("bluetit", 300))
-    assert garden.store.questions.recent(limit=1)[0]["label"] == "bluetit"
-
-
-def test_a_changed_model_file_is_never_loaded(garden: Garden, tmp_path: Path) -> None:
-    """250 of them: any bit flipped, any part cut off, anything appended."""
-    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
-    garden.learn()
-    path = garden.root / (garden.store.models.get(1) or {})["path"]
-    whole, chance = path.read_bytes(), np.random.default_rng(1)
-    assert Classifier.load(path, model_id=1, spotter_id="5" * 16).card.labels == ("greenfinch", "redstart")
-    with pytest.raises(ModelDamaged, match="another spotter"):
-        Classifier.load(path, model_id=1, spotter_id="6" * 16)
-    for number in range(250):
-        damaged = bytearray(whole)
-        match number % 3:
-            case 0:
-                damaged[chance.integers(len(whole))] ^= 1 << int(chance.integers(8))
-            case 1:
-                del damaged[chance.integers(len(whole)) :]
-            case _:
-                damaged += chance.bytes(int(chance.integers(1, 50)))
-        path.write_bytes(damaged)
-        with pytest.raises(ModelDamaged):
-            Classifier.load(path, model_id=1, spotter_id="5" * 16)
 
 
 class Death(BaseException):
