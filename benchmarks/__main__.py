@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from benchmarks.arriving import detection, latency
 from benchmarks.figures import machine
 from benchmarks.living import memory
+from benchmarks.naming import calibration, filed, forty, strangers, three
 from benchmarks.seeing import birdness
 from benchmarks.starting import fresh, recover, start
 from benchmarks.sweeping import sweep
@@ -37,6 +38,11 @@ ALL: dict[str, Measurement] = {
     "detection": Measurement(detection, {"drops": 20, "sweep_s": 6.0}),
     "memory": Measurement(memory),
     "birdness": Measurement(birdness),
+    "three": Measurement(three, {"draws": 3}),
+    "forty": Measurement(forty, {"draws": 1}),
+    "filed": Measurement(filed, {"draws": 1}),
+    "strangers": Measurement(strangers, {"draws": 1}),
+    "calibration": Measurement(calibration, {"draws": 1}),
     "fresh": Measurement(fresh),
 }
 

@@ -13,6 +13,12 @@ def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:
     return f"{middle:.{digits}f} {unit} (min {low:.{digits}f}, max {high:.{digits}f})"
 
 
+def average(values: Sequence[float], unit: str, digits: int = 1) -> str:
+    """The mean, with the least and the most."""
+    unit = unit and f" {unit}"
+    return f"{statistics.fmean(values):.{digits}f}{unit} (mean of {len(values)}; {min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
 def slow_end(values: Sequence[float]) -> float:
     """The value that 95 of 100 stay below."""
     ordered = sorted(values)
@@ -25,9 +31,9 @@ def delays(seconds: Sequence[float]) -> str:
     return f"p50 {statistics.median(ms):.0f} ms, p95 {slow_end(ms):.0f} ms (min {min(ms):.0f}, max {max(ms):.0f})"
 
 
-def at_least(value: float, wanted: float) -> str:
+def at_least(value: float, wanted: float, unit: str = "") -> str:
     """The verdict on a figure that should be high."""
-    return f"wanted >= {wanted:g}: {'reached' if value >= wanted else 'MISSED'}"
+    return f"wanted >= {wanted:g}{unit and ' '}{unit}: {'reached' if value >= wanted else 'MISSED'}"
 
 
 def at_most(value: float, wanted: float, unit: str = "") -> str:
