@@ -127,3 +127,20 @@ class Garden:
 
 def five(species: str, begin: int = 0, count: int = 6) -> list[tuple[str, int]]:
     return [(species, number) for number in range(begin, begin + count)]
+
+
+def with_two_models(place: Path) -> Path:
+    """A new bird folder with two models, the second of them in use: it knows bluetits too."""
+    root = place / "birdwatch"
+    Files(root).create()
+    one = Garden(root)
+    try:
+        one.bring(place / "tree", *five("redstart"), *five("greenfinch"))
+        one.learn()
+        one.leap_s += 100
+        one.bring(place / "tree", *five("bluetit", count=10))
+        one.learn()
+        assert one.serving() == 2
+    finally:
+        one.close()
+    return root

@@ -14,11 +14,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from birdwatchd.core.errors import ModelDamaged
-from birdwatchd.edges.files import Files
 from birdwatchd.edges.vision import Classifier
 from tests.books import content
 from tests.fakes import StubSpotter
-from tests.gardens import Garden, five
+from tests.gardens import Garden, five, with_two_models
 
 SPOTTER_ID = StubSpotter().id
 CARD = "birdwatchd.classifier"
@@ -27,20 +26,8 @@ Card = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bird folder with two models, the second of them in use; copies of it are lived in."""
-    place = tmp_path_factory.mktemp("garden")
-    Files(place / "birdwatch").create()
-    one = Garden(place / "birdwatch")
-    try:
-        one.bring(place / "tree", *five("redstart"), *five("greenfinch"))
-        one.learn()
-        one.leap_s += 100
-        one.bring(place / "tree", *five("bluetit", count=10))
-        one.learn()
-        assert one.serving() == 2
-    finally:
-        one.close()
-    return place / "birdwatch"
+    """Copies of it are lived in."""
+    return with_two_models(tmp_path_factory.mktemp("garden"))
 
 
 @pytest.fixture
