@@ -267,10 +267,12 @@ class Retraining:
         ]
         rules = gate.Rules(protected=frozenset(self._settings.deciding.protected))
         champion = self._serving.model
+        # A name that people have taken back from every photo, as by renaming its folder, is no loss: no model will ever learn it again.
+        used = set(self._store.questions.species())
         return gate.judge(
             rows,
             rules,
-            champion_labels=champion.card.labels if champion else (),
+            champion_labels=[label for label in champion.card.labels if label in used] if champion else (),
             candidate_labels=report.labels,
         )
 

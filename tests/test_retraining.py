@@ -81,6 +81,22 @@ def test_a_new_species_is_welcome_and_one_can_go_back_and_forth(garden: Garden, 
     assert garden.serving() == 2
 
 
+def test_a_species_that_people_have_renamed_holds_no_new_model_up(garden: Garden, tmp_path: Path) -> None:
+    """It could never be learned again: the old model would serve, and file photos under the old name, for ever."""
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+    garden.learn()
+    garden.leap_s += 100
+    (garden.root / "library" / "greenfinch").rename(garden.root / "library" / "european-greenfinch")
+    garden.worker.noticing.compare()
+    garden.worker.notice()
+    assert garden.where() == {("filed", "redstart"): 6, ("filed", "european-greenfinch"): 6}
+    garden.bring(tmp_path / "tree", *five("redstart", 20, 4))
+    garden.learn()
+    assert (garden.outcomes(), garden.serving()) == (["promoted", "promoted"], 2)
+    garden.drop(("greenfinch", 300))
+    assert garden.store.questions.recent(limit=1)[0]["label"] == "european-greenfinch"
+
+
 def test_the_first_of_its_kind_waits_for_a_person_and_no_new_model_takes_it_away(root: Path, tmp_path: Path) -> None:
     one = Garden(root, confirm_first=True)
     try:

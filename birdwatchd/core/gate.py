@@ -3,7 +3,7 @@
 The rules, all of which a new model has to keep to take over from an old one:
 
 1. There is at least one held-out photo to compare them on.
-2. It still knows every species that the old one knows.
+2. It still knows every species that the old one knows and that a photo is still called by.
 3. It makes no more errors on the photos of species that both know.
 4. Of a protected species it gets no photo wrong that the old one got right.
 5. Of no other species with `floor_from` photos or more does it lose more than `may_lose` of them.
@@ -120,7 +120,7 @@ def judge(
     Args:
         rows: one for each photo. Those of species that the new model does not know do not count against it, except that it has to
             know what the old one knows: a species with too few labels is left out of training on purpose.
-        champion_labels: species that the old model knows; none if there is no old model.
+        champion_labels: species that the old model knows and that a photo is still called by; none if there is no old model.
         candidate_labels: species that the new model knows.
     """
     old, new = frozenset(champion_labels), frozenset(candidate_labels)
