@@ -70,19 +70,30 @@ class Serving:
     def promote(self, request: Request) -> Work:
         """Let an older model serve."""
         yield from ()
-        return self._promote(self._store.models.get(int(request.arguments["model_id"])))
+        model_id = int(request.arguments["model_id"])
+        row = self._store.models.get(model_id)
+        if row is None:
+            raise Refused(f"there is no model {model_id}", hint="see `birdwatchd models list`")
+        return self._promote(row)
 
     def roll_back(self, _: Request) -> Work:
         """Let the model serve that served before."""
         yield from ()
-        return self._promote(self._store.models.before())
-
-    def _promote(self, row: Row | None) -> dict[str, Any]:
+        row = self._store.models.before()
         if row is None:
-            raise Refused("there is no such model", hint="see `birdwatchd models list`")
+            raise Refused("no other model has named birds before", hint="see `birdwatchd models list`")
+        return self._promote(row)
+
+    def _promote(self, row: Row) -> dict[str, Any]:
         if self.spotter_id is None:
             raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
-        model = _load(row, self._root, self.spotter_id)  # proved before anything is changed
+        try:
+            model = _load(row, self._root, self.spotter_id)  # proved before anything is changed
+        except ModelError as error:  # its own advice is for the model in use, and may be what was just tried
+            raise Refused(
+                f"model {row['id']} cannot be used: {error.message}",
+                hint="nothing was changed; `birdwatchd models list` shows others, `birdwatchd train` makes a new one",
+            ) from error
         self._store.models.promote(row["id"], at=self._now())
         self._use(model)
         return {"model_id": row["id"], "labels": json.loads(row["labels"])}

@@ -190,6 +190,7 @@ class Worker:
 
     def _name_with(self, classifier: Classifier) -> None:
         self._classifier = classifier
+        self.condition.fine("model")
         if self.pipeline.examiner is not None:
             self.pipeline.examiner.classifier = classifier
         self.condition.fine("model")

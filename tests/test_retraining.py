@@ -139,6 +139,24 @@ def test_what_a_new_model_does_not_know_either_stays_where_it_waits(root: Path, 
         one.close()
 
 
+def test_a_new_model_ends_the_trouble_with_a_damaged_one(garden: Garden, tmp_path: Path) -> None:
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+    garden.learn()
+    path = garden.root / (garden.store.models.get(1) or {})["path"]
+    path.write_bytes(path.read_bytes()[:2000])
+    garden.close()
+    again = Garden(garden.root)
+    try:
+        assert "nobody" in again.worker.condition.problems["model"]
+        refused = again.wish("promote", model_id=1).result
+        assert "model 1 cannot be used" in refused["error"]
+        assert "rollback" not in refused["hint"]
+        assert again.wish("train").result["outcome"] == "promoted"
+        assert "model" not in again.worker.condition.problems
+    finally:
+        again.close()
+
+
 class Death(BaseException):
     """The process ends here."""
 
