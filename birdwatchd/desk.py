@@ -1,11 +1,14 @@
-"""The counter: wishes of commands (and later of the page), fulfilled one at a time, a slice at a time between photos."""
+"""The counter: wishes of commands (and later of the page), fulfilled one at a time, a slice at a time between photos.
+
+A wish that another process works on stands aside meanwhile, and others are served.
+"""
 
 import logging
 from collections.abc import Callable
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import TransientError
-from birdwatchd.edges.store import Request, Requests
+from birdwatchd.edges.store import Elsewhere, Request, Requests
 from birdwatchd.review import Review, Work
 
 log = logging.getLogger(__name__)
@@ -30,10 +33,11 @@ class Desk:
         self._clock = clock
         self._work: Work | None = None
         self._request_id = 0
+        self._elsewhere: dict[int, tuple[Work, Elsewhere]] = {}
         self._not_before: dict[int, float] = {}
 
     def serve(self) -> bool:
-        """Work for one slice on the wish at hand, or on the next; False when there is none.
+        """Work for one slice on the wish at hand, or on the next; False when there is none, or none that we can further.
 
         Raises:
             TransientError: it cannot be fulfilled now. It stays open, and who wished is told why.
@@ -41,15 +45,32 @@ class Desk:
         if self._work is None:
             request = self._next()
             if request is None:
-                return False
+                return self._ask_elsewhere()
             log.info("request=%d kind=%s", request.id, shelving.printable(request.kind))
             self._work, self._request_id = self._review.fulfil(request), request.id
-        elif self._requests.get(self._request_id).outcome is not None:
-            log.info("request=%d was called off", self._request_id)
-            self._work.close()
+        elif self._was_called_off(self._request_id, self._work):
             self._work = None
             return True
         self._work_for_a_slice(self._work)
+        return True
+
+    def _ask_elsewhere(self) -> bool:
+        """Ask once how the wishes are that stand aside; whether one of them is at hand again, or over."""
+        for number in list(self._elsewhere):
+            work, told = self._elsewhere.pop(number)
+            if self._was_called_off(number, work):
+                return True
+            self._request_id = number
+            self._work_for_a_slice(work, told=told)
+            if number not in self._elsewhere:
+                return True
+        return False
+
+    def _was_called_off(self, number: int, work: Work) -> bool:
+        if self._requests.get(number).outcome is None:
+            return False
+        log.info("request=%d was called off", number)
+        work.close()
         return True
 
     @property
@@ -59,16 +80,16 @@ class Desk:
 
     def _next(self) -> Request | None:
         now = self._clock()
-        wishes = self._requests.open()
+        wishes = [one for one in self._requests.open() if one.id not in self._elsewhere]
         self._not_before = {one.id: self._not_before[one.id] for one in wishes if one.id in self._not_before}
         return next((one for one in wishes if self._not_before.get(one.id, now) <= now), None)
 
-    def _work_for_a_slice(self, work: Work) -> None:
+    def _work_for_a_slice(self, work: Work, *, told: Elsewhere | None = None) -> None:
         until = self._clock() + SLICE_S
         self._work = None  # whatever happens now ends it, but for the last line
         try:
             progress = next(work)
-            while self._clock() < until:
+            while self._clock() < until and not isinstance(progress, Elsewhere):
                 progress = next(work)
         except StopIteration:
             self._not_before.pop(self._request_id, None)
@@ -77,5 +98,9 @@ class Desk:
             self._not_before[self._request_id] = self._clock() + RETRY_S
             self._requests.report(self._request_id, {"waiting": str(error)})
             raise
-        self._requests.report(self._request_id, progress)
-        self._work = work
+        if progress != told:
+            self._requests.report(self._request_id, progress)
+        if isinstance(progress, Elsewhere):
+            self._elsewhere[self._request_id] = work, progress
+        else:
+            self._work = work

@@ -23,7 +23,7 @@ def train(root: RootOption = None, config: ConfigOption = None, json: JsonOption
     from birdwatchd.cli.wishing import wish
 
     settings = chosen_settings(root, config)
-    with progress_bar("learning", shown=not json) as advance:
+    with progress_bar("learning", shown=not json, counted=False) as advance:
         result = wish(settings, "train", {}, advance)
     if json:
         as_json(result)

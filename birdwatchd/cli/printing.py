@@ -61,22 +61,40 @@ def moment(iso_utc: str) -> str:
 
 
 class Advance(Protocol):
-    """Moves a bar: how many are done, of how many."""
+    """Moves a bar: how many are done, of how many, and what is being done now."""
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int, what: str = "") -> None:
         """Show it."""
 
 
 @contextmanager
-def progress_bar(what: str, *, shown: bool = True) -> Iterator[Advance]:
-    """A bar on stderr while it is a terminal; nothing otherwise, so that logs and pipes stay clean."""
+def progress_bar(what: str, *, shown: bool = True, counted: bool = True) -> Iterator[Advance]:
+    """A bar on stderr while it is a terminal; nothing otherwise, so that logs and pipes stay clean.
+
+    Args:
+        counted: whether its numbers count something; else they are parts of a hundred.
+    """
     if not shown or not sys.stderr.isatty():
-        yield lambda done, total: None  # noqa: ARG005  # the protocol's names
+        yield lambda done, total, what="": None  # noqa: ARG005  # the protocol's names
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    amount = MofNCompleteColumn() if counted else TaskProgressColumn()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount, TimeRemainingColumn())
+    begin = what
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(begin, total=None)
+
+        def advance(done: int, total: int, what: str = "") -> None:
+            now = f"{begin}: {printable(what)}" if what else begin
+            bar.update(task, completed=done, total=total, description=now)
+
+        yield advance

@@ -10,7 +10,7 @@ from birdwatchd.core.errors import AlreadyRunning, Refused, TransientError
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.store import Request, Store
+from birdwatchd.edges.store import Elsewhere, Request, Store
 from birdwatchd.service import spotter_loader
 from birdwatchd.worker import Worker
 
@@ -68,6 +68,8 @@ def _fulfil_all(settings: Settings, files: Files, store: Store, advance: Advance
             if request.id <= until:
                 for progress in worker.review.fulfil(request):
                     _advance(advance, progress)
+                    if isinstance(progress, Elsewhere):
+                        time.sleep(POLL_S)
         except TransientError:
             if request.id == until:
                 raise  # another's wish may wait; ours is what somebody sits before
@@ -76,6 +78,8 @@ def _fulfil_all(settings: Settings, files: Files, store: Store, advance: Advance
 def _advance(advance: Advance, progress: dict[str, Any]) -> None:
     if "total" in progress:
         advance(int(progress["done"]), int(progress["total"]))
+    elif "what" in progress:
+        advance(round(100 * float(progress["done"])), 100, str(progress["what"]))
 
 
 def _user() -> str | None:

@@ -10,12 +10,13 @@ from birdwatchd.edges.store.days import Days
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
 from birdwatchd.edges.store.models import Models, NewModel
 from birdwatchd.edges.store.questions import Questions
-from birdwatchd.edges.store.requests import Request, Requests
+from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
 
 __all__ = [
     "Connection",
     "Days",
     "Decided",
+    "Elsewhere",
     "Journeys",
     "Models",
     "MovedByHand",

@@ -19,6 +19,10 @@ class Request:
     result: dict[str, Any]
 
 
+class Elsewhere(dict[str, Any]):
+    """How far a wish is that another process works on: asked again at once it would say the same."""
+
+
 class Requests:
     """The counter between commands and daemon."""
 
