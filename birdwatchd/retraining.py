@@ -1,7 +1,7 @@
 """How the daemon learns: enough new labels → a frozen job → the training program → its candidate judged → promoted, or kept and shown.
 
-The training is a process of its own; its death harms nothing. A candidate serves only when it is in the shelf of models under its own
-hash, and one transaction has said so.
+The training is a process of its own (`edges.trainer`); its death harms nothing. A candidate serves only when it is in the shelf of
+models under its own hash, and one transaction has said so.
 """
 
 import json
@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from birdwatchd.core import gate, shelving
-from birdwatchd.core.errors import ModelError, Refused
-from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, REPORT_FILE, Champion, Job, Report
+from birdwatchd.core.errors import ModelError, Refused, TransientError
+from birdwatchd.core.job import JOB_FILE, REPORT_FILE, Champion, Job, Report
 from birdwatchd.core.settings import Settings
 from birdwatchd.dataset import Dataset, freeze
 from birdwatchd.edges.errand import Errand
 from birdwatchd.edges.files import Files, disk
-from birdwatchd.edges.store import NewModel, Request, Store
+from birdwatchd.edges.store import Elsewhere, NewModel, Request, Store
+from birdwatchd.edges.trainer import Course, write_down
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.serving import Serving
 
@@ -32,6 +31,9 @@ QUIET_S = 10.0
 LOOK_EVERY_S = 2.0
 """How often the log is asked for new words."""
 
+AGAIN_AFTER_S = 60.0
+"""When a training could not be begun, because of the disk for instance."""
+
 MOST_MINUTES_LINEAR = 10
 
 Work = Generator[dict[str, Any], None, dict[str, Any]]
@@ -40,9 +42,10 @@ Work = Generator[dict[str, Any], None, dict[str, Any]]
 @dataclass(slots=True)
 class _Running:
     training_id: int
+    kind: str
     folder: Path
-    errand: Errand
-    until: float
+    course: Course
+    told: str = ""
 
 
 class Retraining:
@@ -77,9 +80,30 @@ class Retraining:
         self._quiet_from = clock()
 
     def resume(self) -> None:
-        """End the training that the last life did not live to see the end of."""
-        if self._running is None:
+        """Go on with the training that the last life did not live to see the end of; give it up if its program died as well."""
+        row = self._store.models.latest_training()
+        if self._running is not None or row is None or row["finished_at"] is not None:
+            return
+        folder = self._files.path(f"{shelving.JOBS}/{row['id']}")
+        with disk.translated("cannot look after the training"):
+            course = Course.resume(folder, clock=self._clock)
+        if course is None:
             self._store.models.give_up_training(at=self._now())
+        else:
+            self._running = _Running(row["id"], row["kind"], folder, course)
+            log.info("training %d goes on", row["id"])
+
+    def under_way(self) -> dict[str, Any] | None:
+        """The training that is on its way, and how far it is; None without one."""
+        if self._running is None:
+            return None
+        progress = self._running.course.progress()
+        return {
+            "training_id": self._running.training_id,
+            "kind": self._running.kind,
+            "done": progress.done,
+            "what": progress.what,
+        }
 
     # -- when
 
@@ -179,14 +203,21 @@ class Retraining:
             too_few=dataset.too_few,
             doubtful_names=dataset.doubtful_names,
             straddling=dataset.straddling,
+            max_memory_mb=self._settings.training.max_memory_mb,
+            max_minutes=min(MOST_MINUTES_LINEAR, self._settings.training.max_minutes),
         )
         folder = self._files.path(f"{shelving.JOBS}/{training_id}")
-        with disk.translated("cannot write down what to learn from"):
-            folder.mkdir()
-            np.save(folder / EMBEDDINGS_FILE, dataset.embeddings)
-            disk.write_whole(folder / JOB_FILE, job.to_json().encode())
-        errand = Errand("teach", str(folder), program="birdwatchd.training")
-        self._running = _Running(training_id, folder, errand, self._clock() + 60 * MOST_MINUTES_LINEAR)
+        try:
+            with disk.translated("cannot write down what to learn from"):
+                write_down(folder, job, dataset.embeddings)
+                course = Course.begin(
+                    folder, job, run_by=self._settings.training.run_by, send=Errand, clock=self._clock
+                )
+        except TransientError as error:
+            self._looked_at, self._next_look = None, self._clock() + AGAIN_AFTER_S
+            self._store.models.end_training(training_id, "failed", [error.message], at=self._now())
+            raise
+        self._running = _Running(training_id, job.kind, folder, course, told=course.progress().what)
         log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
         return self._running
 
@@ -209,41 +240,47 @@ class Retraining:
     # -- what comes of it
 
     def _look_after(self, running: _Running) -> bool:
-        back = running.errand.look()
+        """Whether there is news of it. What came of it is asked again, and judged again, until the log has it."""
+        with disk.translated("cannot look after the training"):
+            back = running.course.look()
         if back is None:
-            if self._clock() < running.until:
-                return False
-            running.errand.call_off()
-            self._fail(running, "it took too long")
-            return True
-        if not back.well:
-            self._fail(running, back.words)
-            return True
-        self._running = None
-        self._judge(running)
+            return self._tell_progress(running)
+        if back.well:
+            self._judge(running)
+        else:
+            self._fail(running, f"{back.words} ({back.hint})" if back.hint else back.words)
+        return True
+
+    def _tell_progress(self, running: _Running) -> bool:
+        progress = running.course.progress()
+        if progress.what == running.told:
+            return False
+        running.told = progress.what
+        log.info("training %d: %s (%.0f %%)", running.training_id, progress.what, 100 * progress.done)
         return True
 
     def _fail(self, running: _Running, why: str) -> None:
+        self._store.models.end_training(running.training_id, "failed", [why], at=self._now())
         self._running = None
         log.warning("training %d failed: %s", running.training_id, why)
-        self._store.models.end_training(running.training_id, "failed", [why], at=self._now())
 
     def _judge(self, running: _Running) -> None:
         try:
             job = Job.from_json((running.folder / JOB_FILE).read_text(encoding="utf-8"))
             report = Report.from_json((running.folder / REPORT_FILE).read_text(encoding="utf-8"))
             candidate = running.folder / Path(report.model).name
-            Classifier.load(candidate, model_id=0, spotter_id=job.spotter_id)
+            path = f"{shelving.MODELS}/{candidate.name}"
+            placed = self._files.path(path)  # by an attempt that got no further; its name is its hash
+            Classifier.load(placed if placed.exists() else candidate, model_id=0, spotter_id=job.spotter_id)
             verdict = self._verdict(job, report)
         except (OSError, ValueError, ModelError) as error:
             self._fail(running, str(error))
             return
         for sentence in verdict.sentences:
             log.info("training %d: %s", running.training_id, sentence)
-        path = f"{shelving.MODELS}/{candidate.name}"
         with disk.translated("cannot put the new model into its place"):
-            if not self._files.path(path).exists():
-                disk.rename_noreplace(candidate, self._files.path(path))
+            if not placed.exists():
+                disk.rename_noreplace(candidate, placed)
                 disk.fsync(self._files.path(shelving.MODELS))
         model = NewModel(
             kind=job.kind,
@@ -254,6 +291,7 @@ class Retraining:
             recipe=job.recipe,
         )
         self._store.models.enter(model, running.training_id, verdict.sentences, promote=verdict.promote, at=self._now())
+        self._running = None
         if verdict.promote:
             self._serving.refresh()
 
@@ -284,13 +322,13 @@ class Retraining:
             raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
         running = self._running or self._begin(self._freeze())
         while self._running is running:
-            yield {}
+            yield Elsewhere(self.under_way() or {})
             self._look_after(running)
         row = self._store.models.latest_training() or {}
         return {"outcome": row.get("outcome"), "reasons": json.loads(row.get("reasons") or "[]")}
 
     def close(self) -> None:
-        """End a training that is under way; the next life begins it anew."""
+        """Part with a training that is under way: a child ends with us, and is begun anew; a unit goes on until the next life."""
         if self._running is not None:
-            self._running.errand.call_off()
+            self._running.course.leave()
             self._running = None

@@ -403,12 +403,12 @@ class Worker:
         return max(min(upcoming) - self._clock(), 0.01)
 
     def _learn(self) -> bool:
-        """A step of the training, or of judging photos again; it waits while there is trouble with disk or log."""
+        """A step of judging photos again, or of the training; both wait while there is trouble with disk or log."""
         if "root" in self.condition.problems or self._clock() < self._back_off_until:
             return False
         with self._survived("training"):
             try:
-                return self.retraining.step() or self.rejudging.step(self.serving.model)
+                return self.rejudging.step(self.serving.model) or self.retraining.step()
             except ModelError as error:
                 self._tell_of_the_model(error)
         return False
@@ -516,6 +516,7 @@ class Worker:
 
     def _status(self) -> dict[str, Any]:
         examiner = self.pipeline.examiner
+        under_way = self.retraining.under_way()
         return {
             "updated_at": self._now(),
             "started_at": self._started_at,
@@ -538,7 +539,7 @@ class Worker:
             "provider": examiner.spotter.provider if examiner else None,
             "model_id": self._classifier.model_id if self._classifier else None,
             "last_photo_at": self.condition.tally.last_photo_at,
-            "training": None,
+            "training": None if under_way is None else json.dumps(under_way),
         }
 
     def _report(self, done: Round, begun: float) -> None:

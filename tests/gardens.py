@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from birdwatchd.core.settings import Deciding, Inbox, Settings
+from birdwatchd.core.settings import Deciding, Inbox, Settings, Training
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.images import as_jpeg
 from birdwatchd.edges.store import Request, Store
@@ -31,7 +31,7 @@ def picture(species: str, number: int) -> bytes:
 class Garden:
     """A bird folder with a whole worker, whose day passes in no time."""
 
-    def __init__(self, root: Path, **deciding: Any) -> None:
+    def __init__(self, root: Path, *, training: Training | None = None, **deciding: Any) -> None:
         self.root = root
         self.files = Files(root)
         self.files.check()
@@ -41,6 +41,7 @@ class Garden:
             root=root,
             inbox=Inbox(settle_s=0, sweep_s=1),
             deciding=Deciding(**({"confirm_first": False, "strangers_let_in": 1.0} | deciding)),
+            training=training or Training(),
         )
         self.worker = Worker(
             settings,

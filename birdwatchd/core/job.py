@@ -4,6 +4,8 @@ JOB/job.json          what to learn from; never changed once written
 JOB/embeddings.npy    float32, a row for each photo of the job, in its order
 JOB/report.json       the answer: written last, so that it is there only when all is done
 JOB/KIND-HASH.onnx    the candidate
+
+What else lies there while it is on its way is told in `course`.
 """
 
 import hashlib
@@ -70,6 +72,7 @@ class Job:
         too_few: labelled photos by species that has too few of them to be learned.
         doubtful_names: names that look like a slip for another, each with that other; not learned until they are confirmed.
         straddling: ids of photos that tie a visit that is trained on to one that is held out; neither trained nor judged on.
+        max_memory_mb, max_minutes: what the program may take; it ends itself when that is not enough.
     """
 
     kind: str
@@ -88,6 +91,8 @@ class Job:
     too_few: Mapping[str, int] = field(default_factory=dict)
     doubtful_names: Mapping[str, str] = field(default_factory=dict)
     straddling: tuple[int, ...] = ()
+    max_memory_mb: float = 6000
+    max_minutes: float = 240
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:

@@ -234,6 +234,19 @@ class Training(Table):
         description="A training that takes longer than this is stopped; the model in use stays in use.",
         json_schema_extra={"unit": "minutes"},
     )
+    max_memory_mb: int = Field(
+        default=6000,
+        ge=200,
+        le=1_000_000,
+        description="A training that needs more memory than this is stopped; the model in use stays in use. The short "
+        "training needs 600, the long one 4000.",
+        json_schema_extra={"unit": "megabytes"},
+    )
+    run_by: Literal["child", "unit"] = Field(
+        default="child",
+        description='Who runs a training: birdwatchd itself ("child"), or a service beside it that has memory and priority of '
+        'its own ("unit"). The service birdwatchd.service chooses "unit" by itself.',
+    )
 
 
 class Inference(Table):

@@ -1,13 +1,36 @@
-"""The telephone to the other program: starts `python -m birdwatchd.training` and waits for its answer."""
+"""The telephone to the other program: `python -m birdwatchd.training`, which builds the spotter and does the trainings.
 
+A training is begun in one of two ways. As a child it is sent off by us and dies with us. For a unit of its own it is only written down
+as due: `birdwatchd-train.path` sees that and starts a program that has memory, priority and walls of its own, and that outlives us; we
+look after it by the files in the job's folder alone (`birdwatchd.core.course`), and so may whoever comes after us.
+"""
+
+import fcntl
 import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from birdwatchd.core.errors import ModelError
+import numpy as np
+import numpy.typing as npt
 
+from birdwatchd.core.course import CALLED_OFF_FILE, DUE, FAILURE_FILE, LOCK_FILE, PROGRESS_FILE, Failure, Progress
+from birdwatchd.core.errors import ModelError, TransientError
+from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, REPORT_FILE, Job
+
+PROGRAM = "birdwatchd.training"
 BUILD_TIMEOUT_S = 120.0
+
+UNHEARD_AFTER_S = 60.0
+"""So long a due training may wait before somebody is told that nobody begins it."""
+
+GRACE_S = 60.0
+"""The program ends itself when its time is up; one that hangs is called off by us so much later."""
 
 
 def build_spotter(models: Path) -> Path:
@@ -19,7 +42,7 @@ def build_spotter(models: Path) -> Path:
         ModelError: it could not be built, with the reason the child gave.
     """
     # -P: whatever lies in the folder where somebody typed the command must not be imported.
-    command = [sys.executable, "-P", "-m", "birdwatchd.training", "spotter", str(models)]
+    command = [sys.executable, "-P", "-m", PROGRAM, "spotter", str(models)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -35,3 +58,225 @@ def build_spotter(models: Path) -> Path:
             hint="reinstall birdwatchd if this comes again",
         )
     return Path(json.loads(child.stdout)["path"])
+
+
+def write_down(folder: Path, job: Job, embeddings: npt.NDArray[np.float32]) -> None:
+    """Make a job's folder, whole or not at all; one that an earlier life or another log left under that number goes.
+
+    Raises:
+        TransientError: somebody still works on that one; it is called off.
+        OSError: the disk refuses.
+    """
+    if _is_under_way(folder):
+        (folder / CALLED_OFF_FILE).touch()
+        raise TransientError(f"an older training {folder.name} has not come to its end yet")
+    (folder.parent / DUE / folder.name).unlink(missing_ok=True)
+    part = folder.with_name(f".{folder.name}.part")
+    for old in (part, folder):
+        if old.exists():
+            shutil.rmtree(old)
+    part.mkdir()
+    with (part / EMBEDDINGS_FILE).open("xb") as file:
+        np.save(file, embeddings)
+        _sync(file.fileno(), file.flush)
+    with (part / JOB_FILE).open("x", encoding="utf-8") as text:
+        text.write(job.to_json())
+        _sync(text.fileno(), text.flush)
+    part.rename(folder)
+    _sync_folder(folder.parent)
+
+
+def _sync(handle: int, flush: Callable[[], None]) -> None:
+    flush()
+    os.fsync(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Ended(Protocol):
+    """How a process ended that was sent off; `words` and `hint` are its own."""
+
+    @property
+    def well(self) -> bool:
+        """Whether all went well."""
+
+    @property
+    def words(self) -> str:
+        """Its last words."""
+
+    @property
+    def hint(self) -> str:
+        """What to do."""
+
+
+class Sent(Protocol):
+    """A process that was sent off, as `errand` does it."""
+
+    def look(self) -> Ended | None:
+        """How it ended; None while it is on its way."""
+
+    def call_off(self) -> None:
+        """End it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """How a training ended. `words` say why it failed, `hint` what to do; both are empty when all went well."""
+
+    well: bool
+    words: str = ""
+    hint: str = ""
+
+
+class Course:
+    """One training on its way.
+
+    Args:
+        folder: of the job.
+        child: the process that does it; None when it is somebody else's.
+        max_minutes: what the program was told.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, folder: Path, child: Sent | None, *, max_minutes: float, clock: Callable[[], float]) -> None:
+        self._folder = folder
+        self._due = folder.parent / DUE / folder.name
+        self._child = child
+        self._clock = clock
+        self._most_s = 60 * max_minutes + GRACE_S
+        self._since = clock()
+        self._is_due = child is None
+        self._back: Return | None = None
+
+    @classmethod
+    def begin(
+        cls, folder: Path, job: Job, *, run_by: str, send: Callable[..., Sent], clock: Callable[[], float]
+    ) -> "Course":
+        """Have a job begun that was written down.
+
+        Args:
+            run_by: "child" or "unit".
+            send: sends a command off, as `errand.Errand` does.
+
+        Raises:
+            TransientError: no process can be started now.
+            OSError: the disk refuses.
+        """
+        child: Sent | None = None
+        if run_by == "child":
+            child = send("teach", str(folder), "--parent", str(os.getpid()), program=PROGRAM)
+        else:
+            due = folder.parent / DUE
+            due.mkdir(exist_ok=True)
+            (due / folder.name).touch()
+        return cls(folder, child, max_minutes=job.max_minutes, clock=clock)
+
+    @classmethod
+    def resume(cls, folder: Path, *, clock: Callable[[], float]) -> "Course | None":
+        """Go on looking after a job that another life began; None when nobody works on it and nothing came of it."""
+        is_somebodys = (folder.parent / DUE / folder.name).exists() or _is_under_way(folder)
+        if not is_somebodys and not (folder / REPORT_FILE).exists() and not (folder / FAILURE_FILE).exists():
+            return None
+        try:
+            job = Job.from_json((folder / JOB_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # of another version, or torn: nobody could judge what comes of it
+            return None
+        return cls(folder, None, max_minutes=job.max_minutes, clock=clock)
+
+    def look(self) -> Return | None:
+        """How it ended; None while it is on its way.
+
+        Raises:
+            TransientError: it is due, and nobody begins it.
+        """
+        if self._back is None:
+            self._back = self._ended()
+        return self._back
+
+    def progress(self) -> Progress:
+        """How far it is, as it said last."""
+        try:
+            return Progress.from_json((self._folder / PROGRESS_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # nothing was said yet
+            return Progress(0.0, "waiting for its turn" if self._is_due else "beginning")
+
+    def call_off(self) -> None:
+        """End it, wherever it is; nothing is waited for."""
+        if self._child is not None:
+            self._child.call_off()
+            return
+        (self._folder / CALLED_OFF_FILE).touch()  # first: who begins it at this moment shall find it
+        self._due.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """We end. A child of ours ends with us; what another program does goes on, and is looked after by whoever comes next."""
+        if self._child is not None:
+            self._child.call_off()
+
+    def _ended(self) -> Return | None:
+        if self._child is not None:
+            back = self._child.look()
+            if back is None:
+                return self._past_its_time()
+            return self._told() or Return(well=False, words=_plain(back.words), hint=back.hint)
+        # In this order, for who begins it locks it before it takes it from the list.
+        if self._due.exists():
+            if self._clock() - self._since > UNHEARD_AFTER_S:
+                raise TransientError(
+                    "a training waits, and nobody begins it",
+                    hint="`sudo systemctl enable --now birdwatchd-train.path`; if that runs,"
+                    " `systemctl status birdwatchd-train` says why",
+                )
+            return None
+        if self._is_due:
+            self._is_due, self._since = False, self._clock()
+        if _is_under_way(self._folder):
+            return self._past_its_time()
+        return self._told() or Return(
+            well=False,
+            words="the program ended without a word",
+            hint="most often memory ran out; `sudo journalctl -u birdwatchd-train` may say more",
+        )
+
+    def _told(self) -> Return | None:
+        """What the program left when it ended; None if it could not."""
+        if (self._folder / REPORT_FILE).exists():
+            return Return(well=True)
+        try:
+            failure = Failure.from_json((self._folder / FAILURE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # it was killed
+            return None
+        return Return(well=False, words=failure.words, hint=failure.hint)
+
+    def _past_its_time(self) -> Return | None:
+        if self._clock() - self._since < self._most_s:
+            return None
+        self.call_off()
+        return Return(well=False, words="it took too long", hint="see max_minutes under [training] in config.toml")
+
+
+def _is_under_way(folder: Path) -> bool:
+    """Whether a program works on that job: the kernel drops its lock when it ends, however it ends."""
+    try:
+        handle = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _plain(words: str) -> str:
+    """An end by the system's hand, in words."""
+    return "the system ended it, most often because memory ran out" if words == "it ended with -9" else words

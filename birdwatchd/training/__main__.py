@@ -1,7 +1,7 @@
-"""The door of the training program: `python -m birdwatchd.training spotter MODELS_DIR`, or `teach JOB_DIR`.
+"""The door of the training program: `python -m birdwatchd.training spotter MODELS_DIR`, `teach JOB_DIR`, or `work JOBS_DIR`.
 
-Prints one line of JSON on stdout; `teach` prints one for each step as well. Exit codes: 0 done; 1 it failed, one line on stderr says
-why and what to do; 2 wrong usage.
+Prints one line of JSON on stdout; `teach` and `work` print one for each step as well. Exit codes: 0 done; 1 it failed, one line on
+stderr says why and what to do; 2 wrong usage. `work` ends well whatever came of the jobs: each has it in its own folder.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from birdwatchd.core.errors import BirdwatchdError
+from birdwatchd.training import bounds, working
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,9 +24,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spotter.add_argument("models_dir", type=Path, help="folder that it is written into")
     teach = jobs.add_parser("teach", help="do one training job")
     teach.add_argument("job_dir", type=Path, help="folder that holds the job, and gets what comes of it")
+    teach.add_argument(
+        "--parent", type=int, metavar="PID", help="the process that started this, and shall not be survived"
+    )
+    work = jobs.add_parser("work", help="do every training job that is due, then end")
+    work.add_argument(
+        "jobs_dir", type=Path, help="folder that holds the jobs, and `due` with the numbers of those to be done"
+    )
     chosen = parser.parse_args(arguments)
     try:
-        answer = _spotter(chosen.models_dir) if chosen.job == "spotter" else _teach(chosen.job_dir)
+        match chosen.job:
+            case "spotter":
+                answer = _spotter(chosen.models_dir)
+            case "teach":
+                answer = _teach(chosen.job_dir, chosen.parent)
+            case _:
+                answer = _work(chosen.jobs_dir)
     except BirdwatchdError as error:
         sys.stderr.write(f"birdwatchd: {error}\n")
         return error.exit_code
@@ -41,15 +55,23 @@ def _spotter(models_dir: Path) -> dict[str, object]:
     return {"path": str(built.path), "spotter_id": built.spotter_id, "built": built.built}
 
 
-def _teach(job_dir: Path) -> dict[str, object]:
-    from birdwatchd.training.teach import teach
-
-    def tell(share: float, what: str) -> None:
-        sys.stdout.write(json.dumps({"done": share, "what": what}) + "\n")
-        sys.stdout.flush()
-
-    report = teach(job_dir, tell)
+def _teach(job_dir: Path, parent: int | None) -> dict[str, object]:
+    bounds.yield_to_others()
+    if parent is not None:
+        bounds.die_with(parent)
+    report = working.do(job_dir, _tell)
     return {"model": report.model, "metrics": dict(report.metrics)}
+
+
+def _work(jobs_dir: Path) -> dict[str, object]:
+    bounds.yield_to_others()
+    working.work(jobs_dir, _tell)
+    return {}
+
+
+def _tell(share: float, what: str) -> None:
+    sys.stdout.write(json.dumps({"done": share, "what": what}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

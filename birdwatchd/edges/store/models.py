@@ -88,8 +88,12 @@ class Models:
         )
 
     def begin_training(self, kind: str, *, fingerprint: str, label_count: int, at: str) -> int:
-        """Note that one begins; returns its id."""
+        """Note that one begins, and that none else is under way; returns its id."""
         with self._db.writing():
+            self._db.execute(
+                "UPDATE trainings SET finished_at = ?, outcome = 'failed', reasons = ? WHERE finished_at IS NULL",
+                (at, json.dumps(["it was interrupted"])),
+            )
             cursor = self._db.execute(
                 "INSERT INTO trainings (kind, started_at, fingerprint, label_count) VALUES (?, ?, ?, ?)",
                 (kind, at, fingerprint, label_count),
