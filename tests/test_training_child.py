@@ -259,7 +259,7 @@ def test_that_nobody_begins_it_is_told_after_a_minute(jobs: Jobs) -> None:
     jobs.leap_s = UNHEARD_AFTER_S - 1
     assert course.look() is None
     jobs.leap_s += 2
-    with pytest.raises(TransientError, match=r"waits.*enable --now birdwatchd-train\.path"):
+    with pytest.raises(TransientError, match=r"waits.*systemctl restart birdwatchd-train\.path"):
         course.look()
     jobs.work(REAL)
     until("it has begun", lambda: jobs.due() == [])

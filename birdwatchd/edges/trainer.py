@@ -230,7 +230,7 @@ class Course:
             if self._clock() - self._since > UNHEARD_AFTER_S:
                 raise TransientError(
                     "a training waits, and nobody begins it",
-                    hint="`sudo systemctl enable --now birdwatchd-train.path`; if that runs,"
+                    hint="`sudo systemctl restart birdwatchd-train.path`; if that does not help,"
                     " `systemctl status birdwatchd-train` says why",
                 )
             return None

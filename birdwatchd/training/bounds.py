@@ -56,10 +56,10 @@ def _first_to_go() -> None:
 
 
 def die_with(parent: int) -> None:
-    """Be killed by the kernel as soon as the process that sent us is gone; at once if it is already.
+    """Be killed by the kernel as soon as the thread that sent us is gone, the main one of its process; at once if it is already.
 
     Args:
-        parent: its number, as it told us itself.
+        parent: number of that process, as it told us itself.
     """
     if hasattr(_libc, "prctl"):
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

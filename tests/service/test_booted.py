@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 INSTALL, SERVICE, GROUP, START, ELSEWHERE, GRAPHICS, REMOVE = range(7)
 """The command blocks of the README's section, by what they do."""
 
+NAMED = 6
+"""Photos of each of two species, to learn from."""
+
 NEWER = """
 cp -r /srv/code /srv/newer
 sed -i 's/__version__ = ".*"/__version__ = "99.0"/' /srv/newer/birdwatchd/__init__.py
@@ -41,6 +44,12 @@ def booted(tmp_path_factory: pytest.TempPathFactory, real_photos: Path) -> Itera
         photos.mkdir()
         (photos / "garden.jpg").write_bytes(next((real_photos / "scenes" / "no-bird").glob("*.jpg")).read_bytes())
         (photos / "mallard.jpg").write_bytes(next((real_photos / "birds" / "mallard").glob("*.jpg")).read_bytes())
+        (photos / "mallard2.jpg").write_bytes(max((real_photos / "birds" / "mallard").glob("*.jpg")).read_bytes())
+        for species in ("mallard", "blue-jay"):
+            named = machine.image / "srv" / "named" / species
+            named.mkdir(parents=True)
+            for photo in sorted((real_photos / "birds" / species).glob("*.jpg"))[1 : NAMED + 1]:
+                (named / photo.name).write_bytes(photo.read_bytes())
         for seed in range(60):
             (photos / f"{seed}.jpg").write_bytes(jpeg(seed=seed))
         machine.boot()
@@ -170,6 +179,60 @@ def test_it_may_be_given_a_graphics_card(machine: Machine) -> None:
         "it can have memory that is both written and run",
         "it can run a program that is in no file (memfd_create)",
     ]
+
+
+# -- it learns
+
+WATCH_TRAINING = """
+for _ in $(seq 900); do
+    pid=$(systemctl show --value --property=MainPID birdwatchd-train)
+    if [ "$pid" != 0 ] && [ -e "/proc/$pid" ]; then
+        grep --only-matching '/system.slice/.*' "/proc/$pid/cgroup" | sort -u && ps -o ni= -p "$pid" && cat "/proc/$pid/oom_score_adj" && exit 0
+    fi
+    sleep 0.05
+done
+echo 'nobody has begun it'
+"""
+
+
+def of_training(machine: Machine, name: str) -> str:
+    return machine.ask(f"systemctl show --value --property={name} birdwatchd-train").strip()
+
+
+def test_a_service_of_its_own_learns_and_its_model_serves(machine: Machine) -> None:
+    before = filed(machine)
+    machine.shell(f"birdwatchd import /srv/named --root {BIRDS}", user="member")
+    where = machine.ask(WATCH_TRAINING).split()
+    assert where == ["/system.slice/birdwatchd-train.service", "19", "1000"]
+    machine.shell("systemctl restart birdwatchd")  # by which no training is lost
+    until("the model serves", lambda: machine.query("SELECT id FROM models WHERE promoted_at IS NOT NULL") == [[1]])
+    assert machine.query("SELECT id, outcome FROM trainings") == [[1, "promoted"]]
+    until("the unit has ended", lambda: of_training(machine, "ActiveState") == "inactive")
+    assert (of_training(machine, "Result"), of_training(machine, "ExecMainStatus")) == ("success", "0")
+    assert machine.ask("systemctl is-active birdwatchd-train.path").strip() == "active"
+    until("the service is ready", machine.is_active)
+    drop(machine, "mallard2.jpg")
+    until_filed(machine, before + 2 * NAMED + 1)
+    assert machine.query("SELECT model_id FROM predictions ORDER BY id DESC LIMIT 1") == [[1]]
+    assert doctor(machine)[0] == 0
+
+
+@pytest.mark.fault("U03")
+def test_the_walls_of_the_service_that_learns_hold_but_for_what_pytorch_needs(machine: Machine) -> None:
+    """The same trials in its place; what it finds goes to where it may write."""
+    trial = f"/opt/birdwatchd/venv/bin/python -P -m birdwatchd.edges.walls {BIRDS}"
+    said = f"{BIRDS}/.birdwatchd/jobs/walls.json"
+    folder = "/run/systemd/system/birdwatchd-train.service.d"
+    machine.shell(
+        f"mkdir -p {folder}; touch {said}; chown birdwatchd: {said}; systemctl stop birdwatchd-train.path;"
+        f"printf '[Service]\\nExecStart=\\nExecStart={trial}\\nStandardOutput=file:{said}\\n' > {folder}/walls.conf;"
+        "systemctl daemon-reload; systemctl start birdwatchd-train"
+    )
+    walls = json.loads(machine.ask(f"cat {said}"))
+    machine.shell(f"rm -r {folder} {said}; systemctl daemon-reload; systemctl start birdwatchd-train.path")
+    assert len(walls) == 28
+    found = sorted(wall["what"] for wall in walls if not wall["holds"])
+    assert found == ["it can have memory that is both written and run", "it can run memory that it wrote"]
 
 
 # -- it comes back, or stays down
