@@ -7,7 +7,7 @@ anything again.
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from birdwatchd import __version__
@@ -15,8 +15,9 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import PhotoVanished, TransientError
 from birdwatchd.core.facts import about
 from birdwatchd.core.journey import Advice, Journey, Move
+from birdwatchd.core.photo import State
 from birdwatchd.edges.files import Files, TargetTaken
-from birdwatchd.edges.store import Journeys
+from birdwatchd.edges.store import Journeys, Row
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,30 @@ class Mover:
         )
         reserved.add(target)
         return target
+
+    def send(self, photo: Row, folder: str, outcome: State, reason: str, *, plan: Callable[[Move], None]) -> str:
+        """Move one photo that rests; returns where it lies then, relative to the bird folder.
+
+        Args:
+            photo: its row, with id, path and sha256.
+            plan: writes the plan, with whatever belongs into the same transaction.
+
+        Raises:
+            TransientError: it stays where it is; the plan is carried out later.
+        """
+        target = self.free_target(
+            folder,
+            photo["path"].rpartition("/")[2],
+            sha256=photo["sha256"],
+            photo_id=photo["id"],
+            reserved=self._journeys.targets(),
+        )
+        move = Move(photo["id"], photo["path"], target, outcome, reason)
+        plan(move)
+        done = self.carry_out([move], {photo["id"]: self._journeys.get(photo["id"])})
+        if done.trouble is not None:
+            raise done.trouble
+        return done.moves[0].target
 
     def carry_out(self, moves: Sequence[Move], journeys: Mapping[int, Journey]) -> Carried:
         """Carry out moves whose plans are written; the receipt of all in one transaction.

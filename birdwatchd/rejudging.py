@@ -1,14 +1,22 @@
-"""Photos that were judged before are judged again by the model in use, in slices between photos: what waits for a person."""
+"""Photos that were judged before are judged again by the model in use, in slices between others: by themselves those that wait for a
+person, on request all that the machine has put somewhere. What a person said, took back or changed is left alone.
+"""
 
+import json
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from birdwatchd.core import deciding, shelving
-from birdwatchd.core.deciding import Rules
-from birdwatchd.core.journey import Move
-from birdwatchd.core.photo import WHOLE_FRAME, Spotting, Vector
+from birdwatchd.core.deciding import Decision, Rules
+from birdwatchd.core.errors import Refused
+from birdwatchd.core.facts import about
+from birdwatchd.core.naming import Naming
+from birdwatchd.core.photo import WHOLE_FRAME, Box, Spotting, State, Vector
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
@@ -19,6 +27,50 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Photos that are judged again before others have their turn."""
+
+WAITING = (State.REVIEW,)
+ALL = (State.FILED, State.REVIEW, State.EMPTY)
+
+Work = Generator[dict[str, Any], None, dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Count:
+    """How a refiling stands. `moves` and `changes` are what was done, or would be done."""
+
+    total: int
+    judged: int = 0
+    left: int = 0
+    moves: list[dict[str, Any]] = field(default_factory=list)
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        return {"done": self.judged + self.left, "total": self.total}
+
+    def add(self, photo: Row, folder: str) -> None:
+        """A photo that goes, or would go, to this folder."""
+        self.moves.append({"photo_id": photo["id"], "from": photo["path"], "to": folder})
+        old, new = photo["path"].split("/")[:2], folder.split("/")
+        both_wait = old[0] == new[0] == shelving.REVIEW
+        self.changes[_in_words(old, both_wait=both_wait), _in_words(new, both_wait=both_wait)] += 1
+
+
+def _in_words(place: Sequence[str], *, both_wait: bool) -> str:
+    """`crow`, `empty` or `review`; the guess only where nothing but the guess is another."""
+    if both_wait:
+        return "/".join(place)
+    return place[1] if place[0] == shelving.LIBRARY else place[0]
+
+
+def namings(model: Classifier, photos: Sequence[Row]) -> list[Naming]:
+    """What the model says of photos of the log, each with its embedding as bytes."""
+    vectors: list[Vector] = [_vector(photo) for photo in photos]
+    return model.name(vectors)
+
+
+def _vector(photo: Row) -> Vector:
+    return np.frombuffer(photo["vector"], dtype="<f4").astype(np.float32)
 
 
 class Rejudging:
@@ -34,7 +86,11 @@ class Rejudging:
         self._rules = Rules(settings.spotter.empty_below, settings.deciding.confirm_first)
         self._now = now
         self._mover = Mover(files, store.journeys)
-        self._done_by: int | None = None
+        self._judge_id: int | None = None
+        self._after = 0
+        self._is_done = False
+
+    # -- what waits, by itself
 
     def step(self, model: Classifier | None) -> bool:
         """Judge some of the photos that wait for a person; whether there were any.
@@ -43,36 +99,120 @@ class Rejudging:
             TransientError: not now.
             ModelError: the model gave an answer that is none.
         """
-        if model is None or self._done_by == model.model_id:
+        if model is None:
             return False
-        spotter_id = model.card.spotter_id
-        photos = self._store.models.to_judge_again(model.model_id, spotter_id, limit=AT_ONCE)
-        if not photos:
-            self._done_by = model.model_id
+        if self._judge_id != model.model_id:
+            self._judge_id, self._after, self._is_done = model.model_id, 0, False
+        if self._is_done:
             return False
-        vectors: list[Vector] = [np.frombuffer(photo["vector"], dtype="<f4").astype(np.float32) for photo in photos]
-        for photo, vector, naming in zip(photos, vectors, model.name(vectors), strict=True):
-            spotting = Spotting(spotter_id, photo["birdness"], naming.ranking, WHOLE_FRAME, vector)
-            decision = deciding.judge(spotting, self._rules, naming, seen_before=self._store.models.was_named)
-            self._carry_out(spotter_id, photo, decision)
-        return True
+        photos = self._photos(model, WAITING, self._after)
+        for photo, decision in self._decisions(model, photos, self._store.models.was_named):
+            self._carry_out(model, photo, decision)
+            self._after = photo["id"]
+        self._is_done = not photos
+        return bool(photos)
 
-    def _carry_out(self, spotter_id: str, photo: Row, decision: deciding.Decision) -> None:
-        folder = shelving.folder_of(decision.outcome, label=decision.label)
-        move: Move | None = None
-        if photo["path"].rpartition("/")[0] != folder and self._files.exists(photo["path"]):
-            target = self._mover.free_target(
-                folder,
-                photo["path"].rpartition("/")[2],
-                sha256=photo["sha256"],
-                photo_id=photo["id"],
-                reserved=self._store.journeys.targets(),
-            )
-            move = Move(photo["id"], photo["path"], target, decision.outcome, str(decision.reason))
-        self._store.journeys.record_judged_again(spotter_id, decision, move, photo["id"], self._now())
-        if move is None:
+    # -- all, on request
+
+    def refile(self, model: Callable[[], Classifier | None], *, dry_run: bool) -> Work:
+        """Judge all photos again that the machine put somewhere by another model's word, and move those that it sees otherwise.
+
+        Args:
+            model: the one in use at this moment.
+            dry_run: only say what would move.
+
+        Raises:
+            Refused: no model names birds, or another one began to do so meanwhile.
+            TransientError: not now; begun again, it goes on where it was.
+        """
+        judge = model()
+        if judge is None:
+            raise Refused("no model names birds yet", hint="name some photos, then it is made by itself")
+        count = _Count(self._store.models.count_judged_by_others(judge.model_id, judge.card.spotter_id, ALL))
+        named: set[str] = set()
+
+        def seen_before(label: str) -> bool:
+            return label in named or self._store.models.was_named(label)
+
+        after = 0
+        yield count.progress
+        while photos := self._photos(judge, ALL, after):
+            for photo, decision in self._decisions(judge, photos, seen_before):
+                if decision.label is not None and decision.reason in deciding.NAMED:
+                    named.add(decision.label)
+                self._refile_one(judge, photo, decision, count, dry_run=dry_run)
+                after = photo["id"]
+            yield count.progress
+            if model() is not judge:
+                raise Refused("another model began to name birds meanwhile", hint="ask again to go on with that one")
+        return {
+            "dry_run": dry_run,
+            "model_id": judge.model_id,
+            "judged": count.judged,
+            "left": count.left,
+            "moves": count.moves,
+            "changes": [
+                {"from": old, "to": new, "photos": photos} for (old, new), photos in count.changes.most_common()
+            ],
+        }
+
+    def _refile_one(self, model: Classifier, photo: Row, decision: Decision, count: _Count, *, dry_run: bool) -> None:
+        if not self._is_as_it_was(photo, decision):
+            count.left += 1
             return
-        done = self._mover.carry_out([move], {photo["id"]: self._store.journeys.get(photo["id"])})
-        if done.trouble is not None:
-            raise done.trouble
-        log.info("judged again: %s -> %s", photo["original_name"], shelving.printable(done.moves[0].target))
+        to = _folder_if_elsewhere(photo, decision) if dry_run else self._carry_out(model, photo, decision)
+        count.judged += 1
+        if to is not None:
+            count.add(photo, to)
+
+    def _is_as_it_was(self, photo: Row, decision: Decision) -> bool:
+        """Whether it lies where the log says; if it is to be moved, also whether it is still that photo."""
+        if not self._files.exists(photo["path"]):
+            return False
+        return _folder_if_elsewhere(photo, decision) is None or self._files.sha256_of(photo["path"]) == photo["sha256"]
+
+    # -- both
+
+    def _photos(self, model: Classifier, states: Sequence[State], after: int) -> list[Row]:
+        return self._store.models.judged_by_others(
+            model.model_id, model.card.spotter_id, states, after=after, limit=AT_ONCE
+        )
+
+    def _decisions(
+        self, model: Classifier, photos: Sequence[Row], seen_before: Callable[[str], bool]
+    ) -> "Generator[tuple[Row, Decision]]":
+        """One after the other, because what is decided of one tells whether the next is the first of its kind."""
+        for photo, naming in zip(photos, namings(model, photos), strict=True):
+            box = Box(*json.loads(photo["box"])) if photo["box"] else WHOLE_FRAME
+            spotting = Spotting(model.card.spotter_id, photo["birdness"], naming.ranking, box, _vector(photo))
+            yield photo, deciding.judge(spotting, self._rules, naming, seen_before=seen_before)
+
+    def _carry_out(self, model: Classifier, photo: Row, decision: Decision) -> str | None:
+        """Write the new word down, and move the photo if it belongs elsewhere; to which folder, None if it stays."""
+        spotter_id, photo_id = model.card.spotter_id, photo["id"]
+        folder = _folder_if_elsewhere(photo, decision)
+        if folder is None or not self._files.exists(photo["path"]):
+            self._store.journeys.record_judged_again(spotter_id, decision, None, photo_id, self._now())
+            return None
+        path = self._mover.send(
+            photo,
+            folder,
+            decision.outcome,
+            str(decision.reason),
+            plan=lambda move: self._store.journeys.record_judged_again(
+                spotter_id, decision, move, photo_id, self._now()
+            ),
+        )
+        log.info(
+            "judged again: %s -> %s",
+            photo["original_name"],
+            shelving.printable(path),
+            extra=about(photo=photo_id, state=decision.outcome, label=decision.label, p=decision.probability),
+        )
+        return folder
+
+
+def _folder_if_elsewhere(photo: Row, decision: Decision) -> str | None:
+    """Where it belongs, if it lies neither there nor in a folder that a person made in there."""
+    folder = shelving.folder_of(decision.outcome, label=decision.label)
+    return None if photo["path"].startswith(f"{folder}/") else folder

@@ -191,19 +191,9 @@ class Review:
         return result | {"changed": True, "path": path}
 
     def _relocate(self, photo: Row, folder: str, outcome: State, reason: Reason, said: Said | None) -> str:
-        target = self._mover.free_target(
-            folder,
-            photo["path"].rpartition("/")[2],
-            sha256=photo["sha256"],
-            photo_id=photo["id"],
-            reserved=self._store.journeys.targets(),
+        return self._mover.send(
+            photo, folder, outcome, str(reason), plan=lambda move: self._store.journeys.record_relocation(move, said)
         )
-        move = Move(photo["id"], photo["path"], target, outcome, str(reason))
-        self._store.journeys.record_relocation(move, said)
-        done = self._mover.carry_out([move], {photo["id"]: self._store.journeys.get(photo["id"])})
-        if done.trouble is not None:
-            raise done.trouble
-        return done.moves[0].target
 
     # -- walls
 

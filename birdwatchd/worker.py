@@ -135,6 +135,7 @@ class Worker:
             "train": self._train,
             "promote": self.serving.promote,
             "rollback": self.serving.roll_back,
+            "refile": self._refile,
         }
         self._desk = Desk(self.review, store.requests, clock=clock)
         self.condition = Condition()
@@ -419,6 +420,10 @@ class Worker:
         while self.rejudging.step(self.serving.model):
             yield {}
         return result
+
+    def _refile(self, request: Request) -> Work:
+        dry_run = bool(request.arguments.get("dry_run"))
+        return self.rejudging.refile(lambda: self.serving.model, dry_run=dry_run)
 
     def _serve(self) -> bool:
         """Work on wishes; one that waits stays a problem until it is fulfilled or called off."""

@@ -150,6 +150,18 @@ def test_the_comparison_of_everything_reads_the_log_page_by_page(tmp_path: Path,
     assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []
 
 
+def test_a_refiling_finds_its_photos_by_indexes_page_by_page(tmp_path: Path, heard: Heard) -> None:
+    root = years_old(tmp_path / "birdwatch", 100)
+    with Store.open(root / "birdwatchd.db") as store:
+        heard.statements.clear()
+        states = ("filed", "review", "empty")
+        assert store.models.judged_by_others(1, "5", states, after=0, limit=16) == [], "all have names"
+        assert store.models.count_judged_by_others(1, "5", states) == 0
+        store.questions.filed_by_machine(since="2026", until="2027")
+    assert len(heard.statements) > 2
+    assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []
+
+
 def test_a_statement_that_reads_a_whole_table_would_be_found(root: Path, heard: Heard) -> None:
     with Store.open(root / "birdwatchd.db") as store:
         store.questions.kept_paths()

@@ -33,6 +33,31 @@ def train(root: RootOption = None, config: ConfigOption = None, json: JsonOption
     return int(result["outcome"] != "promoted")
 
 
+@app.command()
+def refile(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would move.")] = False,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Judge old photos again with the model in use.
+
+    Those that it sees otherwise move; what people named or took back stays. `undo` takes it back.
+    """
+    from birdwatchd.cli.wishing import wish
+
+    with progress_bar("photos", shown=not json) as advance:
+        result = wish(chosen_settings(root, config), "refile", {"dry_run": dry_run}, advance)
+    if json:
+        as_json(result)
+        return
+    moves = "would move" if dry_run else "moved"
+    changes = ", ".join(f"{one['photos']} {one['from']} -> {one['to']}" for one in result["changes"])
+    say(f"{len(result['moves'])} of {result['judged']} photos {moves}{f': {changes}' if changes else ''}")
+    if result["left"]:
+        say(f"{result['left']} were left alone: they are not where they were, or were changed")
+
+
 @models.command(name="list")
 def list_models(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Every model, the latest first; the one in use is marked."""

@@ -206,8 +206,14 @@ class Journeys:
     def record_judged_again(
         self, spotter_id: str, decision: Decision, move: Move | None, photo_id: int, at: str
     ) -> None:
-        """What a new model says of a photo that waits for a person, and the plan to move it, if it moves."""
+        """What a model says of a photo that was judged before, and the plan to move it, if it moves.
+
+        What the same model said of it once is replaced: its last word is the newest row.
+        """
         with self._db.writing():
+            self._db.execute(
+                "DELETE FROM predictions WHERE photo_id = ? AND model_id = ?", (photo_id, decision.model_id)
+            )
             self._keep_prediction(photo_id, spotter_id, decision, at, 0.0)
             if move is None:
                 self._db.execute("UPDATE photos SET reason = ? WHERE id = ?", (decision.reason, photo_id))

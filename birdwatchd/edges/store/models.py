@@ -141,19 +141,28 @@ class Models:
 
     # -- judged again
 
-    def to_judge_again(self, model_id: int, spotter_id: str, *, limit: int) -> list[Row]:
-        """Photos that wait for a person, not named by one, that this model has not judged: with birdness and embedding."""
+    def judged_by_others(
+        self, model_id: int, spotter_id: str, states: Sequence[str], *, after: int, limit: int
+    ) -> list[Row]:
+        """Photos of which the machine's last word is not this model's, and people never said anything; some at a time, by id.
+
+        With birdness and box of that last word, and with the embedding. Those taken back, and the first of a kind that waits for
+        a person, are left alone.
+        """
         return self._db.rows(
-            "SELECT photos.id, photos.path, photos.sha256, photos.original_name, embeddings.vector, latest.birdness"
-            " FROM photos"
-            " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
-            " JOIN current_predictions AS latest ON latest.photo_id = photos.id"
-            " WHERE photos.state = 'review' AND photos.reason NOT IN ('undone', 'first-of-its-kind')"
-            " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.photo_id = photos.id)"
-            " AND NOT EXISTS (SELECT 1 FROM predictions WHERE predictions.photo_id = photos.id AND predictions.model_id = ?)"
-            " AND NOT EXISTS (SELECT 1 FROM journeys WHERE journeys.photo_id = photos.id)"
-            " ORDER BY photos.id LIMIT ?",
-            (spotter_id, model_id, limit),
+            "SELECT photos.id, photos.path, photos.sha256, photos.original_name, photos.state, embeddings.vector,"
+            f" latest.birdness, latest.box {_JUDGED_BY_OTHERS.format(', '.join('?' * len(states)))}"
+            " AND photos.id > ? ORDER BY photos.id LIMIT ?",
+            (spotter_id, *states, model_id, after, limit),
+        )
+
+    def count_judged_by_others(self, model_id: int, spotter_id: str, states: Sequence[str]) -> int:
+        """How many of these there are."""
+        return int(
+            self._db.value(
+                f"SELECT count(*) {_JUDGED_BY_OTHERS.format(', '.join('?' * len(states)))}",
+                (spotter_id, *states, model_id),
+            )
         )
 
     def was_named(self, label: str) -> bool:
@@ -176,3 +185,13 @@ class Models:
             "UPDATE trainings SET finished_at = ?, outcome = ?, reasons = ? WHERE id = ? AND finished_at IS NULL",
             (at, outcome, json.dumps(list(reasons)), training_id),
         )
+
+
+_JUDGED_BY_OTHERS = (
+    "FROM photos"
+    " CROSS JOIN predictions AS latest ON latest.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
+    " CROSS JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
+    " WHERE photos.state IN ({}) AND photos.reason NOT IN ('undone', 'first-of-its-kind') AND latest.model_id IS NOT ?"
+    " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.photo_id = photos.id)"
+    " AND NOT EXISTS (SELECT 1 FROM journeys WHERE journeys.photo_id = photos.id)"
+)

@@ -103,14 +103,19 @@ class Questions:
         )
 
     def filed_by_machine(self, *, since: str, until: str) -> list[Row]:
-        """Photos that the machine, not a person, filed or put into `empty/` in that time, with its ranking."""
+        """Photos that the machine, not a person, filed or put into `empty/` in that time, with its last guess.
+
+        One that was only judged again then, and found to be what it was before, is none of them.
+        """
         return self._db.rows(
             "SELECT photos.id, photos.path, photos.sha256, named.label"
             " FROM predictions AS named CROSS JOIN photos ON photos.id = named.photo_id"
             " WHERE named.predicted_at BETWEEN ? AND ? AND photos.state IN ('filed', 'empty')"
             " AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
-            " AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id) ORDER BY photos.id",
-            (since, until),
+            " AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id)"
+            " AND (named.verdict, coalesce(named.label, '')) IS NOT (SELECT verdict, coalesce(label, '') FROM predictions"
+            " WHERE photo_id = photos.id AND predicted_at < ? ORDER BY id DESC LIMIT 1) ORDER BY photos.id",
+            (since, until, since),
         )
 
     def kept_paths(self) -> list[Row]:
