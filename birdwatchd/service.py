@@ -39,6 +39,7 @@ CHORES: tuple[tuple[str, float], ...] = (
     ("expire-quarantine", 24.0),
     ("tidy", 24.0),
     ("compare", 1 / 6),
+    ("audit", 1 / 6),
 )
 """The timetable: name of the chore and its interval in hours. The sweep is not among them: it must not depend on a scheduler."""
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from birdwatchd import __version__
@@ -25,7 +26,7 @@ from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.settling import Settling, Waiting
 from birdwatchd.desk import Desk
-from birdwatchd.edges.clock import monotonic, now_utc
+from birdwatchd.edges.clock import as_utc_text, monotonic, now_utc
 from birdwatchd.edges.files import CANARY, Files
 from birdwatchd.edges.store import Request, Store
 from birdwatchd.edges.systemd import Notifier
@@ -58,6 +59,9 @@ HINDERING = ("disk", "root", "log", "room")
 
 START_S = 60.0
 """Asked of the service manager for each batch that is finished before we are ready."""
+
+AUDITED_WITHIN = timedelta(days=2)
+"""Photos named earlier were chosen from when they were young, or while no daemon ran."""
 
 REFUSED_S = 60.0
 """How soon a file whose folder does not let go of it is tried again; or at once when something about it changes."""
@@ -374,8 +378,18 @@ class Worker:
             case "tidy":
                 with self._survived("log"):
                     self.keeper.tidy()
+            case "audit":
+                with self._survived("log"):
+                    self._put_up()
             case other:
                 raise ValueError(f"no such chore: {other}")
+
+    def _put_up(self) -> None:
+        """Some of the photos that the machine is sure of are put up for a look all the same."""
+        one_in, at = self._settings.deciding.audit_one_in, self._now()
+        since = as_utc_text(datetime.fromisoformat(at) - AUDITED_WITHIN)
+        if one_in and (count := self._store.audits.put_up(one_in=one_in, since=since, at=at)):
+            log.info("%d photos are put up for a look, see `birdwatchd audit`", count)
 
     def step(self) -> float:
         """One round of everything that is due; returns the seconds until something will be."""

@@ -1,5 +1,6 @@
-"""Commands that ask the log: log, stats, explain."""
+"""Commands that ask the log: log, stats, audit, explain."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -50,13 +51,17 @@ def stats(
 ) -> None:
     """Counts by place, guess, day and species.
 
-    Where the photos are, what waits for a look, and which birds were named on which day.
+    Where the photos are, what waits for a look, which birds were named on which day, and how often the machine is right.
     """
+    from birdwatchd.core.auditing import accuracies
+
     with open_log(chosen_settings(root, config)) as store:
         states, guesses = store.questions.states(), store.questions.guesses()
         days = store.questions.days(since=None if since is None else moment_meant(since)[:10])
+        audited, right = store.audits.counts(), accuracies(store.audits.answered())
     if json:
-        as_json({"states": states, "waiting_for_a_look": guesses, "days": days})
+        shown = {"states": states, "waiting_for_a_look": guesses, "days": days, "audits": audited}
+        as_json(shown | {"accuracy": [asdict(one) for one in right]})
         return
     total = sum(states.values())
     say(f"{total} photos" + "".join(f", {count} {state}" for state, count in states.items()))
@@ -71,6 +76,49 @@ def stats(
         )
     else:
         say("No bird has a name yet. Name one with `birdwatchd label FILE SPECIES`.")
+    if right:
+        say("How often the machine's name is right:")
+        rows = [
+            {
+                "species": one.label,
+                "n": one.n,
+                "right": f"{one.right / one.n:.0%}",
+                "range": f"{one.low:.0%} to {one.high:.0%}",
+            }
+            for one in right
+        ]
+        table(rows, [("species", "filed as"), ("n", "looked at"), ("right", "right"), ("range", "95 % range")])
+        say(
+            f"This rests on {audited['answered']} of {audited['put_up']} photos that were chosen by their content alone and put up for"
+            " a look (`birdwatchd audit`); other names are given to what waits or is wrong, and would say too little."
+        )
+
+
+@app.command()
+def audit(
+    root: RootOption = None,
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """Filed photos that are put up for a look.
+
+    Chosen among those that the machine was sure of. Your answers tell how often it is right (`birdwatchd stats`).
+    """
+    with open_log(chosen_settings(root, config)) as store:
+        rows, waiting = store.audits.waiting(limit=limit), store.audits.counts()["waiting"]
+    if json:
+        as_json(rows)
+        return
+    if not rows:
+        say("Nothing is put up for a look. While birdwatchd runs, one in so many filed photos is (`audit_one_in`).")
+        return
+    table(rows, [("photo_id", "id"), ("guess", "filed as"), ("path", "where")])
+    if waiting > len(rows):
+        say(f"… and {waiting - len(rows)} more")
+    say(
+        "Right or wrong, say what it is: `birdwatchd label ID SPECIES`, or move it; the name that it has already confirms it."
+    )
 
 
 @app.command()

@@ -151,7 +151,7 @@ def test_a_fresh_log_has_exactly_the_promised_names(store: Store) -> None:
 
 
 def test_every_view_can_be_asked_of_an_empty_log(store: Store) -> None:
-    for name in ("current_predictions", "sightings", "daily_counts", "review_queue"):
+    for name in ("current_predictions", "sightings", "daily_counts", "review_queue", "audits"):
         assert all_of(store, name) == []
 
 
@@ -347,9 +347,10 @@ def _with_broken_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     broken(name="0001_first")(schema._first)
     broken(name="0002_lived_days")(schema._lived_days)
     broken(name="0003_learning")(schema._learning)
-    broken(name="0004_broken")(_broken)
+    broken(name="0004_after_promotion")(schema._after_promotion)
+    broken(name="0005_broken")(_broken)
     monkeypatch.setattr(schema, "migrations", broken)
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 4)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 5)
 
 
 def test_a_migration_that_dies_leaves_nothing_of_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

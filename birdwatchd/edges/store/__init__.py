@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from birdwatchd.edges.store.audits import Audits
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
@@ -13,6 +14,7 @@ from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
 
 __all__ = [
+    "Audits",
     "Connection",
     "Days",
     "Decided",
@@ -42,6 +44,7 @@ class Store:
         self.questions = Questions(connection)
         self.days = Days(connection)
         self.models = Models(connection)
+        self.audits = Audits(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

@@ -1,7 +1,7 @@
 """The log's tables and views, and how an older log becomes a newer one.
 
-The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the four views are a promise to
-people who query them. `journeys`, `embeddings` and `lived_days` are birdwatchd's own.
+The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the five views are a promise to
+people who query them. `journeys`, `embeddings`, `lived_days`, `put_up` and `taken_back` are birdwatchd's own.
 """
 
 import sqlite3
@@ -50,6 +50,36 @@ def _learning(db: Any) -> None:
     for index in _LEARNING:
         db.execute(index)
 
+
+@migrations(name="0004_after_promotion")
+def _after_promotion(db: Any) -> None:
+    for sentence in _AFTER_PROMOTION:
+        db.execute(sentence)
+
+
+_AFTER_PROMOTION = (
+    """
+CREATE TABLE put_up (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos (id),
+    model_id INTEGER NOT NULL REFERENCES models (id),
+    label TEXT NOT NULL,
+    put_up_at TEXT NOT NULL
+)
+""",
+    """
+CREATE VIEW audits AS
+SELECT put_up.photo_id, put_up.model_id, put_up.label, put_up.put_up_at, said.label AS answer, said.labelled_at AS answered_at
+FROM put_up
+LEFT JOIN current_labels AS said ON said.photo_id = put_up.photo_id
+""",
+    """
+CREATE TABLE taken_back (
+    model_id INTEGER PRIMARY KEY REFERENCES models (id),
+    at TEXT NOT NULL,
+    why TEXT NOT NULL
+)
+""",
+)
 
 _LEARNING = (
     "CREATE INDEX labels_by_time ON labels (labelled_at)",

@@ -4,7 +4,7 @@ from typing import Any
 
 from birdwatchd.edges.store.connection import Connection, Row
 
-TABLES = ("photos", "predictions", "embeddings", "labels", "models", "trainings", "journeys", "requests")
+TABLES = ("photos", "predictions", "embeddings", "labels", "models", "trainings", "journeys", "requests", "put_up")
 
 
 class Summary:
