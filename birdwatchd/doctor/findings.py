@@ -15,7 +15,7 @@ from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.store.copies import backups_in
 from birdwatchd.edges.systemd import Unit
-from birdwatchd.edges.vision import Spotter
+from birdwatchd.edges.vision import Classifier, Spotter
 from birdwatchd.edges.walls import Wall
 from birdwatchd.mover import LOST
 
@@ -63,10 +63,13 @@ def examine(
         yield of_unit(unit)
         return
     yield Finding("bird folder", f"{files.root} is one, on one file system, writable")
-    yield _eye(load_spotter)
+    eye, spotter_id = _eye(load_spotter)
+    yield eye
     try:
         with Store.read_only(files.path(shelving.DATABASE)) as store:
             yield from _log(store)
+            if spotter_id is not None:
+                yield _model(files, store.models.serving(), spotter_id, settings.training.min_labels_per_species)
             yield from _daemon(files, store.requests.status(), settings.inbox.sweep_s, age_s)
             yield from _books(files, store)
             yield from _names(store)
@@ -82,12 +85,24 @@ def _bad(subject: str, error: BirdwatchdError) -> Finding:
     return Finding(subject, error.message, error.hint)
 
 
-def _eye(load_spotter: Callable[[], Spotter]) -> Finding:
+def _eye(load_spotter: Callable[[], Spotter]) -> tuple[Finding, str | None]:
     try:
         spotter = load_spotter()
     except BirdwatchdError as error:
-        return _bad("spotter", error)
-    return Finding("spotter", f"{spotter.id} gives the answers it was built with ({spotter.provider})")
+        return _bad("spotter", error), None
+    words = f"{spotter.id} gives the answers it was built with ({spotter.provider})"
+    return Finding("spotter", words), spotter.id
+
+
+def _model(files: Files, row: Row | None, spotter_id: str, min_labels: int) -> Finding:
+    """The model in use, as the next start will find it; a running daemon has the one that it loaded."""
+    if row is None:
+        return Finding("model", f"none yet; name {min_labels} photos of each of two species, and one is made by itself")
+    try:
+        model = Classifier.load(files.path(row["path"]), model_id=row["id"], spotter_id=spotter_id)
+    except BirdwatchdError as error:
+        return _bad("model", error)
+    return Finding("model", f"model {row['id']} names birds: {shelving.printable(', '.join(model.card.labels))}")
 
 
 def _log(store: Store) -> Iterator[Finding]:
@@ -126,8 +141,12 @@ BETTER_ADVICE = {
 """What the system says of itself, whatever birdwatchd was about to do."""
 
 
+SEEN_HERE_TOO = ("the name ", "birds are named by nobody: ")
+"""How problems of the daemon begin that the doctor finds for itself, and says more of."""
+
+
 def _running_daemon(status: Row) -> Iterator[Finding]:
-    problems = json.loads(status["problems"])
+    problems = [one for one in json.loads(status["problems"]) if not one.startswith(SEEN_HERE_TOO)]
     for problem in problems:
         what, hint = _advised(problem)
         yield Finding("daemon", what, hint or "set right what it says; birdwatchd tries again by itself")
@@ -164,7 +183,11 @@ def _books(files: Files, store: Store) -> Iterator[Finding]:
     rows = store.questions.kept_paths()
     known = {row["path"] for row in rows}
     gone = [row for row in rows if not files.exists(row["path"])]
-    strangers = sorted(path for path in kept_files(files) if path not in known)
+    moved = {row["path"] for row in gone}
+    there = {row["sha256"][: shelving.HASH_DIGITS] for row in rows if row["sha256"] and row["path"] not in moved}
+    unknown = sorted(path for path in kept_files(files) if path not in known)
+    copies = [path for path in unknown if shelving.digits_in(path) in there]
+    strangers = [path for path in unknown if shelving.digits_in(path) not in there]
     if len(gone) > len(rows) / 2 and len(gone) > FEW:
         yield Finding(
             "photos",
@@ -184,7 +207,13 @@ def _books(files: Files, store: Store) -> Iterator[Finding]:
             f"{len(strangers)} files in the folders are not in the log, such as {first}; they stay where they are, and whole"
             " photos in a species folder are taken up where they lie while birdwatchd runs",
         )
-    if not gone and not strangers:
+    if copies:
+        first = shelving.printable(copies[0])
+        yield Finding(
+            "photos",
+            f"{len(copies)} are copies by their names, such as {first}; of each, the other file is the one in the log",
+        )
+    if not gone and not unknown:
         yield Finding("photos", f"all {len(rows)} are where the log says")
     for photo in store.questions.recent(limit=5, state=State.MISSING, reason=LOST):
         yield Finding(
@@ -198,11 +227,18 @@ def _names(store: Store) -> Iterator[Finding]:
     """Names that people gave to few photos, and that look like other names."""
     counts = store.questions.label_counts()
     for name, other in sorted(doubtful_names(counts).items()):
+        place = (
+            shelving.printable(other)
+            if other == shelving.NO_BIRD
+            else f"{shelving.LIBRARY}/{shelving.printable(other)}"
+        )
+        one_way = f"if it is a slip, move its photos to {place}"
+        either_way = "if one of the two is a slip, move its photos to the other"
         yield Finding(
             "names",
             f"{shelving.printable(name)} ({counts[name]} of {STRONG_FROM} photos) looks like {shelving.printable(other)}",
-            f"if it is a slip, move its photos to {shelving.LIBRARY}/{shelving.printable(other)}; else it counts from"
-            f" {STRONG_FROM} photos on",
+            (either_way if counts[name] == counts.get(other) else one_way)
+            + f"; else leave it: it is learned as soon as {STRONG_FROM} photos have that name",
         )
 
 

@@ -1,7 +1,9 @@
 """What `birdwatchd doctor` says of the service, of the daemon and of its walls: each degraded state with what to do."""
 
 import json
+import shutil
 import sqlite3
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ from birdwatchd.doctor import of_unit
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.store.copies import backup_name
 from birdwatchd.edges.systemd import Unit
+from tests.pictures import jpeg
 from tests.service.running import STUBBED, birdwatchd, daemon, until
 from tests.service.systemd_fakes import HEALTHY, tools
 
@@ -166,3 +169,33 @@ def told(root: Path, **environment: str) -> dict[str, dict[str, Any]]:
     """What the doctor finds, by subject."""
     asked = birdwatchd("doctor", "--json", root=root, environment=environment)
     return {one["subject"]: one for one in json.loads(asked.stdout)["findings"]}
+
+
+def test_which_model_names_birds_is_told_and_so_is_a_damaged_one(seeing_root: Path) -> None:
+    Store.open(seeing_root / "birdwatchd.db").close()
+    none = told(seeing_root)["model"]
+    assert (none["ok"], "none yet; name 5 photos of each of two species" in none["what"]) == (True, True)
+    (seeing_root / ".birdwatchd" / "models" / "linear-0123456789abcdef.onnx").write_bytes(b"half of it")
+    with sqlite3.connect(seeing_root / "birdwatchd.db") as db:
+        db.execute(
+            "INSERT INTO models (kind, created_at, promoted_at, labels, metrics, path, recipe) VALUES"
+            " ('linear', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', '[]', '{}',"
+            " '.birdwatchd/models/linear-0123456789abcdef.onnx', '{}')"
+        )
+    db.close()
+    damaged = told(seeing_root)["model"]
+    assert (damaged["ok"], "linear-0123456789abcdef.onnx" in damaged["what"]) == (False, True)
+    assert "birdwatchd train" in damaged["advice"]
+
+
+def test_a_copy_that_a_person_left_is_no_stranger(root: Path) -> None:
+    (root / "inbox" / "a.jpg").write_bytes(jpeg())
+    assert subprocess.run([*STUBBED, "scan", "--root", str(root)], check=False).returncode == 0
+    (photo,) = (path for path in (root / "review").rglob("*.jpg"))
+    (root / "library" / "wren").mkdir()
+    shutil.copy(photo, root / "library" / "wren")
+    said = told(root)["photos"]
+    assert (said["ok"], "1 are copies by their names" in said["what"]) == (True, True)
+    assert "not in the log" not in said["what"]
+    photo.unlink()
+    assert "copies" not in told(root)["photos"]["what"], "it was moved, and nobody has noticed yet"
