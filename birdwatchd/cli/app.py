@@ -35,6 +35,10 @@ SinceOption = Annotated[
 ]
 
 
+NO_NUMBER = ("Input should be a valid integer, unable to parse string as an integer", "it is not a whole number")
+"""What Typer says of a word that is no number, and what a person understands."""
+
+
 def run_command(words: list[str]) -> int:
     """Run one command line; returns its exit code. Every error is one line on stderr with a hint."""
     from birdwatchd.cli import asking, doctoring, keeping, learning, naming, working  # noqa: F401  # each adds its commands to `app`
@@ -47,7 +51,7 @@ def run_command(words: list[str]) -> int:
         tell_error(error)
         return error.exit_code
     except typer.TyperException as error:  # words that are no command, option or value
-        tell(f"birdwatchd: {error.format_message()}")
+        tell(f"birdwatchd: {error.format_message().replace(*NO_NUMBER)}")
         context = getattr(error, "ctx", None)
         tell(f"  hint: see `{context.command_path if context else 'birdwatchd'} --help`")
         return 2

@@ -130,6 +130,7 @@ def explain(
 ) -> None:
     """Everything the log knows of one photo."""
     from birdwatchd.core.deciding import IN_WORDS
+    from birdwatchd.core.photo import State
 
     settings = chosen_settings(root, config)
     with open_log(settings) as store:
@@ -147,7 +148,9 @@ def explain(
     if about["width_px"]:
         say(f"  picture    {about['width_px']} x {about['height_px']} pixels, {about['bytes']:,} bytes")
     say(f"  now        {about['state']}: {about['path']}")
-    if about["reason"]:
+    if about["state"] == State.MISSING and about["reason"] in IN_WORDS:
+        say("  because    it is not in the bird folder any more")  # the reason tells why it lay where it lay
+    elif about["reason"]:
         say(f"  because    {IN_WORDS.get(about['reason'], about['reason'])}")
     note = note_beside(settings.root / about["path"])
     if note is not None:

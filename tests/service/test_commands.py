@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from birdwatchd.edges.store import Store
 from tests import books
 from tests.pictures import jpeg
-from tests.service.running import COMMAND, birdwatchd
+from tests.service.running import COMMAND, STUBBED, birdwatchd
 
 
 def told(done: "subprocess.CompletedProcess[str]", code: int, *words: str) -> None:
@@ -212,7 +213,7 @@ def test_a_photo_that_killed_the_daemon_twice_is_set_aside_unopened(seeing_root:
     assert birdwatchd("init", root=seeing_root).returncode == 0
     from birdwatchd.core.journey import Claim
     from birdwatchd.edges.files import Files
-    from birdwatchd.edges.store import Store, work_path
+    from birdwatchd.edges.store import work_path
 
     files = Files(seeing_root)
     with Store.open(seeing_root / "birdwatchd.db") as store:
@@ -290,3 +291,107 @@ def test_a_photo_that_was_moved_and_renamed_by_hand_is_known_by_its_content(seei
     assert named["label"] == "wren"
     assert (seeing_root / named["path"]).read_bytes() == jpeg()
     books.check(seeing_root, Counter([books.content(jpeg())]))
+
+
+def stubbed(*words: str | Path, root: Path) -> "subprocess.CompletedProcess[str]":
+    """One command with a stub eye."""
+    return subprocess.run(
+        [*STUBBED, *map(str, words), "--root", str(root)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def contents(root: Path) -> tuple[dict[str, bytes], list[tuple[object, ...]]]:
+    """All photos with their places, and all that was ever said or learned."""
+    photos = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for folder in ("inbox", "library", "review", "empty", "quarantine")
+        for path in (root / folder).rglob("*")
+        if path.is_file()
+    }
+    with sqlite3.connect(root / "birdwatchd.db") as db:
+        rows = [
+            row
+            for query in (
+                "SELECT id, path, state FROM photos",
+                "SELECT id, label FROM labels",
+                "SELECT id, promoted_at, retired_at FROM models",
+                "SELECT id FROM trainings",
+            )
+            for row in db.execute(query)
+        ]
+    db.close()
+    return photos, rows
+
+
+def test_wrong_words_about_names_and_models_change_nothing(root: Path, tmp_path: Path) -> None:
+    (root / "inbox" / "a.jpg").write_bytes(jpeg(seed=1))
+    assert stubbed("scan", root=root).returncode == 0
+    (tmp_path / "tree" / "a:b").mkdir(parents=True)
+    (tmp_path / "tree" / "a:b" / "a.jpg").write_bytes(jpeg(seed=2))
+    (tmp_path / "bare" / "wren").mkdir(parents=True)
+    before = contents(root)
+    for words, code, said in (
+        (["label", "1", "a/b"], 2, "it holds /"),
+        (["label", "1", ".."], 2, "starts with a dot"),
+        (["label", "1", "x" * 300], 2, "longer than 100 bytes"),
+        (["label", "1", ""], 2, "it is empty"),
+        (["label", "1", " "], 2, "it is empty"),
+        (["label", "1", "two\nlines"], 2, "it holds"),
+        (["label", "1", "tab\there"], 2, "it holds"),
+        (["label", "2", "wren"], 1, "there is no photo 2"),
+        (["label", tmp_path / "gone.jpg", "wren"], 1, "neither a file nor the number of a photo"),
+        (["import", tmp_path / "tree"], 1, "cannot be the name of a species"),
+        (["import", tmp_path / "bare"], 1, "holds no species folders with photos"),
+        (["models", "promote", "99"], 1, "there is no model 99"),
+        (["models", "promote", "x"], 2, "not a whole number"),
+        (["models", "rollback"], 1, "no other model has named birds before"),
+        (["models", "show", "x"], 2, "not a whole number"),
+        (["models", "show", "1"], 1, "there is no model 1"),
+        (["train"], 1, "too little to learn from"),
+    ):
+        done = stubbed(*words, root=root)
+        told(done, code, said)
+        assert len(done.stderr.splitlines()) == 2, done.stderr
+        assert done.stdout == ""
+    assert contents(root) == before
+
+
+def test_train_says_what_is_missing_and_changes_nothing(root: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / "tree" / "wren").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / "wren" / f"{number}.jpg").write_bytes(jpeg(seed=number))
+    Store.open(root / "birdwatchd.db").close()
+    told(stubbed("train", root=root), 1, "so far: none")
+    assert stubbed("import", tmp_path / "tree", root=root).returncode == 0
+    before = contents(root)
+    told(stubbed("train", root=root), 1, "of each of two species", "so far: wren 6")
+    assert stubbed("label", "1", "robin", root=root).returncode == 0
+    told(stubbed("train", root=root), 1, "so far: robin 1, wren 5")
+    assert stubbed("label", "1", "wren", root=root).returncode == 0
+    assert contents(root)[0].keys() == before[0].keys()
+
+
+def test_a_photo_that_is_gone_is_not_named(root: Path) -> None:
+    (root / "inbox" / "a.jpg").write_bytes(jpeg())
+    assert stubbed("scan", root=root).returncode == 0
+    (photo,) = (path for shelf in ("review", "empty") for path in (root / shelf).rglob("*.jpg"))
+    photo.unlink()
+    told(stubbed("label", "1", "wren", root=root), 1, "is not there any more", "drop it into the inbox again")
+    receipt = json.loads(birdwatchd("explain", "1", "--json", root=root).stdout)
+    assert (receipt["photo"]["state"], receipt["labels"]) == ("missing", [])
+    told(stubbed("label", "1", "wren", root=root), 1, "not in the bird folder any more", "drop it into the inbox again")
+    said = birdwatchd("explain", "1", root=root).stdout
+    assert "because    it is not in the bird folder any more" in said
+
+
+def test_files_in_a_tree_that_are_no_photos_are_listed_and_left(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "wren").mkdir(parents=True)
+    (tmp_path / "tree" / "wren" / "good.jpg").write_bytes(jpeg())
+    (tmp_path / "tree" / "wren" / "cut.jpg").write_bytes(jpeg(seed=3)[:2000])
+    (tmp_path / "tree" / "wren" / "notes.txt").write_text("buy seed")
+    Store.open(root / "birdwatchd.db").close()
+    done = stubbed("import", tmp_path / "tree", root=root)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.splitlines()[0] == "1 photos imported, 0 known already, 2 not taken"
+    assert len(done.stdout.splitlines()) == 3
+    assert {path.name for path in (tmp_path / "tree" / "wren").iterdir()} == {"good.jpg", "cut.jpg", "notes.txt"}
