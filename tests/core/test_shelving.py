@@ -218,6 +218,8 @@ def test_a_species_name_is_refused_or_a_safe_folder(text: str) -> None:
         "a\\b",
         "a:b",
         "a\nb",
+        "a\0b",
+        "x" * 300,
         "caf\udce9",
         "gpj\u202e",
         "x" * 101,
