@@ -92,6 +92,16 @@ def visits(photos: Sequence[Labelled], embeddings: npt.NDArray[np.float32]) -> l
     return found
 
 
+def look_alikes(embeddings: npt.NDArray[np.float32]) -> list[list[int]]:
+    """Groups of photos that look the same (SAME_SCENE), by their places; each photo at most once, none alone."""
+    groups = np.arange(len(embeddings), dtype=np.intp)
+    _tie_by_looks(groups, np.array(embeddings, dtype=np.float32))
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for place, group in enumerate(groups.tolist()):
+        members[group].append(place)
+    return [places for places in members.values() if len(places) > 1]
+
+
 def _tied_by_time(photos: Sequence[Labelled]) -> npt.NDArray[np.intp]:
     """Number each photo with the smallest place in its chain of photos of one camera."""
     groups = np.arange(len(photos), dtype=np.intp)

@@ -8,7 +8,7 @@ Novelty: how near the photo is to the nearest species' middle and to the nearest
 weighed by a logistic regression that was shown strangers: each labelled species in turn was left out of the training, and asked about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,18 @@ def as_features(embeddings: npt.NDArray[np.float32]) -> Array:
     roots = np.sqrt(np.maximum(embeddings.astype(np.float64), 0.0))
     length = np.linalg.norm(roots, axis=1, keepdims=True)
     return np.asarray(roots / np.maximum(length, 1e-12))
+
+
+def reduced(features: Array) -> Array:
+    """The same photos in the space of their first principal components, for many quick fits. Shape (N, at most COMPONENTS)."""
+    centred = features - features.mean(axis=0)
+    return np.asarray(centred @ _principal_components(centred, min(COMPONENTS, len(features) - 1)))
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities, row by row."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +169,14 @@ def temperature(logits: Array, labels: Labels) -> float:
         right = np.maximum(scaled[np.arange(len(labels)), labels], -50.0)
         return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - right))
 
+    return best_temperature(loss, steps=60)
+
+
+def best_temperature(loss: Callable[[float], float], *, steps: int) -> float:
+    """The temperature, 0.05 to 50, whose logarithm has the least loss, by golden section."""
     low, high = np.log(0.05), np.log(50.0)
     ratio = (np.sqrt(5) - 1) / 2
-    for _ in range(60):
+    for _ in range(steps):
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         if loss(left) < loss(right):
             high = right

@@ -10,7 +10,7 @@ from birdwatchd.core.errors import Refused
 from birdwatchd.core.job import REPORT_FILE, Report
 from birdwatchd.core.thresholds import expected_calibration_error
 from birdwatchd.edges.vision import Classifier
-from birdwatchd.training import teach_linear
+from birdwatchd.training import cleaning, teach_linear
 from birdwatchd.training.lesson import Learned, Lesson
 
 Tell = Callable[[float, str], None]
@@ -25,6 +25,9 @@ def teach(folder: Path, tell: Tell) -> Report:
         ModelDamaged: the exported file does not say what was learned.
     """
     lesson = Lesson.read(folder)
+    tell(0.0, "looking for names that are probably wrong")
+    doubts = cleaning.doubts(lesson, np.random.default_rng(lesson.job.seed))
+    lesson = lesson.doubting(doubts.held_back)
     learned = _learn(lesson, folder, tell)
     report = Report(
         model=learned.model.name,
@@ -34,6 +37,8 @@ def teach(folder: Path, tell: Tell) -> Report:
         parity=learned.parity,
         champion_guesses=_champion_guesses(lesson, learned),
         epochs=learned.epochs,
+        doubts=doubts.found,
+        near_copies=cleaning.near_copies(lesson),
     )
     part = folder / f"{REPORT_FILE}.part"
     with part.open("w", encoding="utf-8") as file:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from birdwatchd.core.errors import Refused
 from birdwatchd.core.job import Guess
@@ -72,7 +71,7 @@ def learn(lesson: Lesson, folder: Path, tell: Callable[[float, str], None]) -> L
         judged = np.flatnonzero(lesson.held_out)
         guesses = _guesses(lesson, judged, served[0][judged].astype(np.float64), served[1][judged].astype(np.float64))
     else:
-        guesses = _guesses(lesson, unseen.places, _softmax(unseen.logits / warmth), rule.of(unseen.signs))
+        guesses = _guesses(lesson, unseen.places, linear.softmax(unseen.logits / warmth), rule.of(unseen.signs))
     return Learned(path, guesses, {"temperature": warmth}, parity)
 
 
@@ -121,7 +120,7 @@ def _temperature(lesson: Lesson, unseen: Unseen) -> float:
 
 def _thresholds(lesson: Lesson, unseen: Unseen, warmth: float) -> tuple[float, ...]:
     believed = ~lesson.doubted[unseen.places]
-    probabilities = _softmax(unseen.logits[believed] / warmth)
+    probabilities = linear.softmax(unseen.logits[believed] / warmth)
     best, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = best == lesson.labels[unseen.places][believed]
     return sure_above(best, certainty, right, labels=len(lesson.names), precision=lesson.job.wanted_precision)
@@ -132,8 +131,3 @@ def _guesses(lesson: Lesson, places: Labels, probabilities: Array, strangeness: 
         Guess(int(lesson.ids[place]), lesson.names[int(row.argmax())], float(row.max()), float(strange))
         for place, row, strange in zip(places.tolist(), probabilities, strangeness, strict=True)
     )
-
-
-def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
