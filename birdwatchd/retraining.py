@@ -13,7 +13,7 @@ from typing import Any
 
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
-from birdwatchd.core.job import JOB_FILE, REPORT_FILE, Champion, Job, Report
+from birdwatchd.core.job import JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Job, Report
 from birdwatchd.core.settings import Settings
 from birdwatchd.dataset import Dataset, freeze
 from birdwatchd.edges.errand import Errand
@@ -278,6 +278,8 @@ class Retraining:
             return
         for sentence in verdict.sentences:
             log.info("training %d: %s", running.training_id, sentence)
+        with disk.translated("cannot write down the verdict"):
+            disk.write_whole(running.folder / VERDICT_FILE, verdict.to_json().encode())
         with disk.translated("cannot put the new model into its place"):
             if not placed.exists():
                 disk.rename_noreplace(candidate, placed)
@@ -325,7 +327,11 @@ class Retraining:
             yield Elsewhere(self.under_way() or {})
             self._look_after(running)
         row = self._store.models.latest_training() or {}
-        return {"outcome": row.get("outcome"), "reasons": json.loads(row.get("reasons") or "[]")}
+        return {
+            "training_id": row.get("id"),
+            "outcome": row.get("outcome"),
+            "reasons": json.loads(row.get("reasons") or "[]"),
+        }
 
     def close(self) -> None:
         """Part with a training that is under way: a child ends with us, and is begun anew; a unit goes on until the next life."""

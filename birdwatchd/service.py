@@ -115,6 +115,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         announce(f"birdwatchd is ready: drop photos into {files.path(shelving.INBOX)}")
         stack.callback(worker.keeper.close)
         stack.callback(worker.retraining.close)
+        stack.callback(worker.reporting.close)
         stack.callback(worker.note_stop)
         stack.callback(notifier.stopping)
         look_at_clock = stack.enter_context(

@@ -38,6 +38,7 @@ from birdwatchd.keeping import Keeper
 from birdwatchd.noticing import Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
 from birdwatchd.rejudging import Rejudging
+from birdwatchd.reporting import Reporting
 from birdwatchd.retraining import Retraining
 from birdwatchd.review import Review, Work
 from birdwatchd.serving import Serving
@@ -135,6 +136,7 @@ class Worker:
         self.serving = Serving(files.root, store, now=now, served=self._name_with)
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
         self.rejudging = Rejudging(files, store, settings, now=now)
+        self.reporting = Reporting(files, store, clock=clock)
         self.review.also = {
             "train": self._train,
             "promote": self.serving.promote,
@@ -418,12 +420,12 @@ class Worker:
         return max(min(upcoming) - self._clock(), 0.01)
 
     def _learn(self) -> bool:
-        """A step of judging photos again, or of the training; both wait while there is trouble with disk or log."""
+        """A step of judging photos again, of the training, or of a page about it; all wait while there is trouble with disk or log."""
         if "root" in self.condition.problems or self._clock() < self._back_off_until:
             return False
         with self._survived("training"):
             try:
-                return self.rejudging.step(self.serving.model) or self.retraining.step()
+                return self.rejudging.step(self.serving.model) or self.retraining.step() or self.reporting.step()
             except ModelError as error:
                 self._tell_of_the_model(error)
         return False
@@ -433,7 +435,10 @@ class Worker:
         result = yield from self.retraining.train(request)
         while self.rejudging.step(self.serving.model):
             yield {}
-        return result
+        page = None
+        with self._survived("training"):  # what was learned stays learned, also when nobody can read about it yet
+            page = yield from self.reporting.make(result["training_id"])
+        return result | {"report": page}
 
     def _refile(self, request: Request) -> Work:
         dry_run = bool(request.arguments.get("dry_run"))

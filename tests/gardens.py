@@ -122,6 +122,7 @@ class Garden:
         return self.worker.condition.problems
 
     def close(self) -> None:
+        self.worker.reporting.close()
         self.worker.retraining.close()
         self.store.close()
 

@@ -9,6 +9,7 @@ from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen
 from birdwatchd.cli.printing import as_json, moment, progress_bar, say, table
 from birdwatchd.cli.words import open_log
 from birdwatchd.core.errors import Refused
+from birdwatchd.edges.store import Store
 
 models = typer.Typer(help="The models that name birds: list, show, promote, rollback.", no_args_is_help=True)
 app.add_typer(models, name="models")
@@ -30,6 +31,8 @@ def train(root: RootOption = None, config: ConfigOption = None, json: JsonOption
     else:
         for sentence in result["reasons"]:
             say(sentence)
+        if result["report"] is not None:
+            say(f"Read about it: {settings.root / result['report']}")
     return int(result["outcome"] != "promoted")
 
 
@@ -62,7 +65,7 @@ def refile(
 def list_models(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Every model, the latest first; the one in use is marked."""
     with open_log(chosen_settings(root, config)) as store:
-        rows = [_shown(row) for row in store.models.all()]
+        rows = [_shown(row, store) for row in store.models.all()]
     if json:
         as_json(rows)
     elif not rows:
@@ -75,6 +78,7 @@ def list_models(root: RootOption = None, config: ConfigOption = None, json: Json
             ("made", "made"),
             ("knows", "species"),
             ("right", "right"),
+            ("report", "report"),
         ]
         table(rows, columns)
 
@@ -82,11 +86,13 @@ def list_models(root: RootOption = None, config: ConfigOption = None, json: Json
 @models.command()
 def show(model: int, root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One model: what it knows, what it learned from, how well."""
-    with open_log(chosen_settings(root, config)) as store:
+    settings = chosen_settings(root, config)
+    with open_log(settings) as store:
         row = store.models.get(model)
-    if row is None:
-        raise Refused(f"there is no model {model}", hint="see `birdwatchd models list`")
-    shown = _shown(row) | {
+        if row is None:
+            raise Refused(f"there is no model {model}", hint="see `birdwatchd models list`")
+        shown = _shown(row, store)
+    shown |= {
         "labels": jsonlib.loads(row["labels"]),
         "metrics": jsonlib.loads(row["metrics"]),
         "path": row["path"],
@@ -99,6 +105,8 @@ def show(model: int, root: RootOption = None, config: ConfigOption = None, json:
     for name, value in shown["metrics"].items():
         say(f"  {name.replace('_', ' ')}: {value:g}")
     say(f"  file: {shown['path']}")
+    if shown["report"] is not None:
+        say(f"  report: {settings.root / shown['report']}")
 
 
 @models.command()
@@ -129,7 +137,7 @@ def _change(kind: str, arguments: dict[str, Any], root: RootOption, config: Conf
         say(f"Model {result['model_id']} names birds now: {', '.join(result['labels'])}")
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any], store: Store) -> dict[str, Any]:
     metrics = jsonlib.loads(row["metrics"])
     in_use = row["promoted_at"] is not None and row["retired_at"] is None
     return {
@@ -138,5 +146,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "kind": row["kind"],
         "made": moment(row["created_at"]),
         "knows": len(jsonlib.loads(row["labels"])),
+        "report": store.models.page_of(jsonlib.loads(row["recipe"]).get("training_id")),
         "right": f"{metrics['accuracy']:.1%} of {metrics['judged']:.0f}" if "accuracy" in metrics else "",
     }

@@ -12,10 +12,11 @@ Species that are new to it do not count. Without an old model it has to name at 
 always says the commonest species.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 Z_95 = 1.959963984540054
 """How many standard deviations to each side hold 95 % of a normal distribution."""
@@ -110,6 +111,30 @@ class Verdict:
     flipped: tuple[Flip, ...]
     per_species: tuple[SpeciesScore, ...]
     reasons: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """`from_json` is the inverse."""
+        return json.dumps(asdict(self), ensure_ascii=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Verdict":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is no verdict.
+        """
+        fields = json.loads(text)
+        try:
+            first, second = fields.pop("sentences")
+            return cls(
+                sentences=(first, second),
+                flipped=tuple(Flip(**one) for one in fields.pop("flipped")),
+                per_species=tuple(SpeciesScore(**one) for one in fields.pop("per_species")),
+                reasons=tuple(fields.pop("reasons")),
+                **fields,
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"a verdict with other fields: {error}") from error
 
 
 def judge(

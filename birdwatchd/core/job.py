@@ -4,6 +4,8 @@ JOB/job.json          what to learn from; never changed once written
 JOB/embeddings.npy    float32, a row for each photo of the job, in its order
 JOB/report.json       the answer: written last, so that it is there only when all is done
 JOB/KIND-HASH.onnx    the candidate
+JOB/verdict.json      what the daemon made of it (`gate.Verdict`); from then on a page about the training can be made
+JOB/batch.png         photos as the network sees them, if the training looks at photos
 
 What else lies there while it is on its way is told in `course`.
 """
@@ -18,6 +20,7 @@ from birdwatchd.core.photo import WHOLE_FRAME, Box
 FORMAT_VERSION = 1
 
 JOB_FILE, EMBEDDINGS_FILE, REPORT_FILE = "job.json", "embeddings.npy", "report.json"
+VERDICT_FILE, BATCH_FILE, PAGE_FILE = "verdict.json", "batch.png", "index.html"
 
 
 @dataclass(frozen=True, slots=True)

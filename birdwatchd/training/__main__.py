@@ -1,4 +1,5 @@
-"""The door of the training program: `python -m birdwatchd.training spotter MODELS_DIR`, `teach JOB_DIR`, or `work JOBS_DIR`.
+"""The door of the training program: `python -m birdwatchd.training spotter MODELS_DIR`, `teach JOB_DIR`, `work JOBS_DIR`, or
+`report JOB_DIR OUT_DIR`.
 
 Prints one line of JSON on stdout; `teach` and `work` print one for each step as well. Exit codes: 0 done; 1 it failed, one line on
 stderr says why and what to do; 2 wrong usage. `work` ends well whatever came of the jobs: each has it in its own folder.
@@ -6,7 +7,9 @@ stderr says why and what to do; 2 wrong usage. `work` ends well whatever came of
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work.add_argument(
         "jobs_dir", type=Path, help="folder that holds the jobs, and `due` with the numbers of those to be done"
     )
+    report = jobs.add_parser("report", help="make a page about a training that was judged")
+    report.add_argument("job_dir", type=Path, help="folder that holds the job and what came of it")
+    report.add_argument("out_dir", type=Path, help="folder of the page; what is there already is replaced")
     chosen = parser.parse_args(arguments)
     try:
         match chosen.job:
@@ -38,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 answer = _spotter(chosen.models_dir)
             case "teach":
                 answer = _teach(chosen.job_dir, chosen.parent)
-            case _:
+            case "work":
                 answer = _work(chosen.jobs_dir)
+            case _:
+                answer = _report(chosen.job_dir, chosen.out_dir)
     except BirdwatchdError as error:
         sys.stderr.write(f"birdwatchd: {error}\n")
         return error.exit_code
@@ -72,6 +80,16 @@ def _work(jobs_dir: Path) -> dict[str, object]:
 def _tell(share: float, what: str) -> None:
     sys.stdout.write(json.dumps({"done": share, "what": what}) + "\n")
     sys.stdout.flush()
+
+
+def _report(job_dir: Path, out_dir: Path) -> dict[str, object]:
+    bounds.yield_to_others()
+    # matplotlib wants a folder to write into, and a service may have no home; nothing it writes there is worth keeping.
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["MPLCONFIGDIR"] = scratch
+        from birdwatchd.training.page import make
+
+        return {"path": str(make(job_dir, out_dir))}
 
 
 if __name__ == "__main__":

@@ -187,7 +187,8 @@ WATCH_TRAINING = """
 for _ in $(seq 900); do
     pid=$(systemctl show --value --property=MainPID birdwatchd-train)
     if [ "$pid" != 0 ] && [ -e "/proc/$pid" ]; then
-        grep --only-matching '/system.slice/.*' "/proc/$pid/cgroup" | sort -u && ps -o ni= -p "$pid" && cat "/proc/$pid/oom_score_adj" && exit 0
+        grep --only-matching '/system.slice/.*' "/proc/$pid/cgroup" | sort -u && ps -o ni= -p "$pid" &&
+            cat "/proc/$pid/oom_score_adj" && exit 0
     fi
     sleep 0.05
 done

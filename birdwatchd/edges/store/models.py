@@ -105,6 +105,24 @@ class Models:
         with self._db.writing():
             self._end(training_id, outcome, reasons, at)
 
+    def without_page(self, *, limit: int) -> list[int]:
+        """Of the newest trainings that came to an end: those that nobody can read about yet, the newest first."""
+        rows = self._db.rows(
+            "SELECT id, report_path FROM trainings WHERE outcome IN ('promoted', 'kept') ORDER BY id DESC LIMIT ?",
+            (limit,),
+        )
+        return [row["id"] for row in rows if row["report_path"] is None]
+
+    def note_page(self, training_id: int, path: str) -> None:
+        """Note where one can read about a training; relative to the bird folder."""
+        with self._db.writing():
+            self._db.execute("UPDATE trainings SET report_path = ? WHERE id = ?", (path, training_id))
+
+    def page_of(self, training_id: int | None) -> str | None:
+        """Where one can read about a training, relative to the bird folder; None if nowhere."""
+        path = self._db.value("SELECT report_path FROM trainings WHERE id = ?", (training_id,))
+        return None if path is None else str(path)
+
     def give_up_training(self, *, at: str) -> None:
         """End the training whose program did not live to see its end, if there is one; they follow one another."""
         latest = self.latest_training()
