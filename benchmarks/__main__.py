@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.arriving import detection, latency
+from benchmarks.besides import besides
 from benchmarks.figures import machine
+from benchmarks.learning import learning, mistakes, soon
 from benchmarks.living import memory
 from benchmarks.naming import calibration, filed, forty, strangers, three
 from benchmarks.seeing import birdness
@@ -43,6 +45,10 @@ ALL: dict[str, Measurement] = {
     "filed": Measurement(filed, {"draws": 1}),
     "strangers": Measurement(strangers, {"draws": 1}),
     "calibration": Measurement(calibration, {"draws": 1}),
+    "learning": Measurement(learning, {"repeats": 1}),
+    "soon": Measurement(soon, {"draws": 1}),
+    "besides": Measurement(besides, {"drops": 10}),
+    "mistakes": Measurement(mistakes, {"draws": 1}),
     "fresh": Measurement(fresh),
 }
 

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,13 +19,17 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "birdwatchd")
 RESTING = ("filed", "review", "empty", "quarantined", "duplicate")
 PATIENCE_S = 180.0
+ONLY_WHEN_ASKED = {"BIRDWATCHD_TRAINING__ENABLED": "false"}
+"""The environment of a daemon that learns only when it is told to."""
 
 
-def command(*words: str, root: Path) -> str:
+def command(*words: str, root: Path, may_end_with: Sequence[int] = (0,)) -> str:
     """Run one birdwatchd command to its end; returns what it printed."""
     done = subprocess.run(
-        [*COMMAND, *words, "--root", str(root)], cwd=CHECKOUT, check=True, capture_output=True, text=True
+        [*COMMAND, *words, "--root", str(root)], cwd=CHECKOUT, check=False, capture_output=True, text=True
     )
+    if done.returncode not in may_end_with:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
     return done.stdout
 
 
@@ -33,6 +38,16 @@ def scan(root: Path, photos: int) -> float:
     done = json.loads(command("scan", "--json", root=root))
     assert done["photos"] == photos, done
     return float(done["seconds"])
+
+
+def bring(root: Path, photos: Iterable[tuple[str, Path]]) -> None:
+    """Import named photos: the species and the file of each."""
+    with tempfile.TemporaryDirectory(prefix="birdwatchd-bench-tree-") as tree:
+        for number, (species, photo) in enumerate(photos):
+            folder = Path(tree) / species
+            folder.mkdir(exist_ok=True)
+            shutil.copy(photo, folder / f"{number}-{photo.name}")
+        command("import", tree, root=root)
 
 
 @contextmanager
@@ -56,17 +71,20 @@ class Daemon:
         self.process = process
         self.ready_s = ready_s
         self._receipts: dict[str, float] = {}
+        self._said: list[tuple[float, str]] = []
         self._came = threading.Condition()
 
     def listen(self, lines: TextIO) -> None:
-        """Note when photos came to rest, until the daemon falls silent."""
+        """Note when photos came to rest and what else was said, until the daemon falls silent."""
         for line in lines:
             at = time.perf_counter()
-            fact = json.loads(line) if line.startswith("{") else {}
-            if fact.get("state") in RESTING:
-                with self._came:
+            fact = json.loads(line) if line.startswith("{") else {"what": line}
+            with self._came:
+                if fact.get("state") in RESTING:
                     self._receipts[str(fact["what"]).partition(" -> ")[0]] = at
-                    self._came.notify_all()
+                else:
+                    self._said.append((at, str(fact["what"])))
+                self._came.notify_all()
 
     def receipt(self, name: str) -> float:
         """When the photo of this name came to rest, by `time.perf_counter`; waits for it."""
@@ -74,6 +92,13 @@ class Daemon:
             if not self._came.wait_for(lambda: name in self._receipts, PATIENCE_S):
                 raise TimeoutError(f"{name} did not reach its place")
             return self._receipts[name]
+
+    def when_it_said(self, words: str) -> float:
+        """When it first said something with these words in it, by `time.perf_counter`; waits for it."""
+        with self._came:
+            if not self._came.wait_for(lambda: any(words in said for _, said in self._said), PATIENCE_S):
+                raise TimeoutError(f"it never said {words!r}")
+            return next(at for at, said in self._said if words in said)
 
     def rss_mb(self) -> float:
         """Its resident memory now, in megabytes."""
