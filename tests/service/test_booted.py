@@ -187,8 +187,10 @@ WATCH_TRAINING = """
 for _ in $(seq 900); do
     pid=$(systemctl show --value --property=MainPID birdwatchd-train)
     if [ "$pid" != 0 ] && [ -e "/proc/$pid" ]; then
-        grep --only-matching '/system.slice/.*' "/proc/$pid/cgroup" | sort -u && ps -o ni= -p "$pid" &&
-            cat "/proc/$pid/oom_score_adj" && exit 0
+        grep --only-matching '/system.slice/.*' "/proc/$pid/cgroup" | sort -u
+        ps -o ni= -p "$pid"
+        cat "/proc/$pid/oom_score_adj"
+        exit 0
     fi
     sleep 0.05
 done
@@ -219,7 +221,7 @@ def test_a_service_of_its_own_learns_and_its_model_serves(machine: Machine) -> N
 
 
 @pytest.mark.fault("U03")
-def test_the_walls_of_the_service_that_learns_hold_but_for_what_pytorch_needs(machine: Machine) -> None:
+def test_the_walls_around_what_learns_hold_but_for_the_one_that_pytorch_needs_open(machine: Machine) -> None:
     """The same trials in its place; what it finds goes to where it may write."""
     trial = f"/opt/birdwatchd/venv/bin/python -P -m birdwatchd.edges.walls {BIRDS}"
     said = f"{BIRDS}/.birdwatchd/jobs/walls.json"
@@ -233,7 +235,7 @@ def test_the_walls_of_the_service_that_learns_hold_but_for_what_pytorch_needs(ma
     machine.shell(f"rm -r {folder} {said}; systemctl daemon-reload; systemctl start birdwatchd-train.path")
     assert len(walls) == 28
     found = sorted(wall["what"] for wall in walls if not wall["holds"])
-    assert found == ["it can have memory that is both written and run", "it can run memory that it wrote"]
+    assert found == ["it can have memory that is both written and run"]
 
 
 # -- it comes back, or stays down
