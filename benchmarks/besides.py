@@ -25,8 +25,8 @@ POLL_S = 0.1
 def besides(*, drops: int = 40, labels: int = 2000) -> None:
     """Settled to receipt while the daemon learns, and another one beside it, against the same daemon at rest.
 
-    The quick training keeps one core busy; so a second daemon learns in a bird folder of its own. Both start their trainings themselves,
-    one after another, with so many labels.
+    The quick training keeps one core busy; so a second daemon learns in a bird folder of its own. Both start their trainings
+    themselves, one after another, with so many labels.
     """
     if data_folder() is None:
         skipped("besides", "no real photos (set BIRDWATCHD_TEST_DATA)")

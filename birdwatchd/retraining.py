@@ -233,7 +233,8 @@ class Retraining:
         except (OSError, ValueError) as error:
             log.warning("what model %d was judged by is gone: %s", model.model_id, error)
         else:
-            learned = tuple(one.photo_id for one in own.examples)
+            held_back = {doubt.photo_id for doubt in report.doubts if doubt.held_back}
+            learned = tuple(one.photo_id for one in own.examples if one.photo_id not in held_back)
             said = {str(guess.photo_id): guess.label for guess in report.guesses}
         return Champion(model.model_id, row["path"], said, learned)
 
