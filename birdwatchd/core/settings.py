@@ -147,7 +147,7 @@ class Deciding(Table):
         "review/ for your word.",
     )
     strangers_let_in: float = Field(
-        default=0.08,
+        default=0.1,
         ge=0,
         le=1,
         description="The share of birds of species you have never named that may be filed under a species you have. A lower "
