@@ -167,10 +167,10 @@ def test_when_its_terminal_is_closed_it_stops_as_if_told_to(root: Path) -> None:
         while b"birdwatchd is ready" not in said:
             said += os.read(ours, 4096)
         os.close(ours)
-        for _ in range(5_000):  # one may come while another is being seen to
+        for _ in range(50):  # one may come while another is being seen to
             if process.poll() is None:
                 process.send_signal(signal.SIGHUP)
-        assert process.wait(30) in {0, 120}, "120: Python could not say good-bye to the terminal"
+        assert process.wait(90) in {0, 120}, "120: Python could not say good-bye to the terminal"
         assert status(root)["state"] == "stopped"
     finally:
         process.kill()

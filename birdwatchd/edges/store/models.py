@@ -108,7 +108,8 @@ class Models:
     def without_page(self, *, limit: int) -> list[int]:
         """Of the newest trainings that came to an end: those that nobody can read about yet, the newest first."""
         rows = self._db.rows(
-            "SELECT id, report_path FROM trainings WHERE outcome IN ('promoted', 'kept') ORDER BY id DESC LIMIT ?",
+            "SELECT id, report_path FROM trainings WHERE id > (SELECT max(id) FROM trainings) - 20"
+            " AND outcome IN ('promoted', 'kept') ORDER BY id DESC LIMIT ?",
             (limit,),
         )
         return [row["id"] for row in rows if row["report_path"] is None]
