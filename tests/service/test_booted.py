@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 INSTALL, SERVICE, GROUP, START, ELSEWHERE, GRAPHICS, REMOVE = range(7)
 """The command blocks of the README's section, by what they do."""
 
+OF_TRAINING = "/etc/systemd/system/birdwatchd-train.service.d"
+"""The drop-ins of the other service."""
+
 NAMED = 6
 """Photos of each of two species, to learn from."""
 
@@ -64,7 +67,7 @@ def machine(booted: Machine) -> Machine:
     """The system, with the service running as the README leaves it."""
     for drop_in in ("test", "gpu", "inbox"):
         booted.remove(drop_in)
-    booted.shell(f"rm -f {BIRDS}/config.toml")
+    booted.shell(f"rm -rf {BIRDS}/config.toml {OF_TRAINING}; systemctl daemon-reload")
     if not booted.is_active() or booted.unit("NeedDaemonReload") == "yes" or booted.unit("DropInPaths"):
         booted.start()
     return booted
