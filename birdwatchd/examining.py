@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from birdwatchd.core.formats import HEAD_BYTES, Kind, sniff
 from birdwatchd.core.naming import Naming
-from birdwatchd.core.photo import Shot, Spotting
-from birdwatchd.core.preprocess import to_model_input
+from birdwatchd.core.photo import WHOLE_FRAME, Box, Shot, Spotting, Vector
+from birdwatchd.core.preprocess import ModelInput, Recipe, to_model_input
 from birdwatchd.core.settings import Settings
-from birdwatchd.edges.images import Limits, decode
+from birdwatchd.edges.images import Limits, Picture, decode
 from birdwatchd.edges.vision import Classifier, Spotter, usable_cores
 
 MOST_LOOKS_AT_ONCE = 4
@@ -82,13 +82,16 @@ class Examiner:
             ModelError: the network gave an answer that is none.
         """
         begun = self._clock()
-        size_px = self.spotter.recipe.size_px
-        # All but JPEG are unpacked at full size, up to a gigabyte: one at a time.
-        with nullcontext() if sniff(data[:HEAD_BYTES]) is Kind.JPEG else self._large:
-            picture = decode(data, self.limits, view_px=size_px)
-        (spotting,) = self.spotter.spot(to_model_input(picture.view(size_px), self.spotter.recipe))
         classifier = self.classifier
-        naming = classifier.name([spotting.embedding])[0] if classifier is not None and spotting.is_number else None
+        picture = self._decode(data, classifier)
+        inputs = _inputs(picture, self.spotter.recipe)
+        (spotting,) = self.spotter.spot(inputs)
+        naming: Naming | None = None
+        if classifier is not None and spotting.is_number:
+            pixels = classifier.card.pixels
+            shared = pixels == self.spotter.recipe and spotting.box == WHOLE_FRAME
+            own = inputs if shared else None if pixels is None else _inputs(picture, pixels, spotting.box)
+            (naming,) = classifier.name([spotting.embedding], own)
         return Examined(
             width_px=picture.width_px,
             height_px=picture.height_px,
@@ -98,6 +101,28 @@ class Examiner:
             thumbnail=picture.thumbnail(),
             took_ms=(self._clock() - begun) * 1000,
         )
+
+    def name_again(self, data: bytes, embedding: Vector, box: Box, classifier: Classifier) -> Naming:
+        """Have a classifier that looks at photos itself name one whose embedding is known; the spotter is not asked.
+
+        Args:
+            box: the bird, as the spotter found it.
+        Raises:
+            PhotoError: it is no whole, allowed picture any more.
+            ModelError: the network gave an answer that is none.
+            ValueError: the classifier looks at no photo.
+        """
+        if (pixels := classifier.card.pixels) is None:
+            raise ValueError("it names by the embedding alone")
+        return classifier.name([embedding], _inputs(self._decode(data, classifier), pixels, box))[0]
+
+    def _decode(self, data: bytes, classifier: Classifier | None) -> Picture:
+        """Sharp enough for all who look at it."""
+        pixels = None if classifier is None else classifier.card.pixels
+        view_px = max(self.spotter.recipe.size_px, 0 if pixels is None else pixels.size_px)
+        # All but JPEG are unpacked at full size, up to a gigabyte: one at a time.
+        with nullcontext() if sniff(data[:HEAD_BYTES]) is Kind.JPEG else self._large:
+            return decode(data, self.limits, view_px=view_px)
 
     @contextmanager
     def looking(self, photos: int) -> Iterator[Callable[[bytes], Answer]]:
@@ -120,6 +145,10 @@ class Examiner:
             yield begin
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _inputs(picture: Picture, recipe: Recipe, box: Box = WHOLE_FRAME) -> ModelInput:
+    return to_model_input(picture.view(recipe.size_px, recipe.resize, box), recipe)
 
 
 def content_hash(data: bytes) -> str:

@@ -5,7 +5,7 @@ person, on request all that the machine has put somewhere. What a person said, t
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,20 +13,24 @@ import numpy as np
 
 from birdwatchd.core import deciding, shelving
 from birdwatchd.core.deciding import Decision, Rules
-from birdwatchd.core.errors import Refused
+from birdwatchd.core.errors import PhotoError, PhotoVanished, Refused
 from birdwatchd.core.facts import about
 from birdwatchd.core.naming import Naming
 from birdwatchd.core.photo import WHOLE_FRAME, Box, Spotting, State, Vector
 from birdwatchd.core.settings import Settings
-from birdwatchd.edges.files import Files
+from birdwatchd.edges.files import BadSpot, Files
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.vision import Classifier
+from birdwatchd.examining import Examiner
 from birdwatchd.mover import Mover
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Photos that are judged again before others have their turn."""
+
+AT_ONCE_BY_SIGHT = 4
+"""The same for a model that has to look at them again."""
 
 WAITING = (State.REVIEW,)
 ALL = (State.FILED, State.REVIEW, State.EMPTY)
@@ -63,14 +67,12 @@ def _in_words(place: Sequence[str], *, both_wait: bool) -> str:
     return place[1] if place[0] == shelving.LIBRARY else place[0]
 
 
-def namings(model: Classifier, photos: Sequence[Row]) -> list[Naming]:
-    """What the model says of photos of the log, each with its embedding as bytes."""
-    vectors: list[Vector] = [_vector(photo) for photo in photos]
-    return model.name(vectors)
-
-
 def _vector(photo: Row) -> Vector:
     return np.frombuffer(photo["vector"], dtype="<f4").astype(np.float32)
+
+
+def _box(photo: Row) -> Box:
+    return Box(*json.loads(photo["box"])) if photo["box"] else WHOLE_FRAME
 
 
 class Rejudging:
@@ -92,33 +94,37 @@ class Rejudging:
 
     # -- what waits, by itself
 
-    def step(self, model: Classifier | None) -> bool:
+    def step(self, model: Classifier | None, examiner: Examiner | None) -> bool:
         """Judge some of the photos that wait for a person; whether there were any.
 
+        Args:
+            examiner: reads photos again for a model that looks at them itself.
         Raises:
             TransientError: not now.
             ModelError: the model gave an answer that is none.
         """
-        if model is None:
+        if model is None or examiner is None:
             return False
         if self._judge_id != model.model_id:
             self._judge_id, self._after, self._is_done = model.model_id, 0, False
         if self._is_done:
             return False
         photos = self._photos(model, WAITING, self._after)
-        for photo, decision in self._decisions(model, photos, self._store.models.was_named):
-            self._carry_out(model, photo, decision)
+        for photo, decision in self._decisions(model, examiner, photos, self._store.models.was_named):
+            if decision is not None:
+                self._carry_out(model, photo, decision)
             self._after = photo["id"]
         self._is_done = not photos
         return bool(photos)
 
     # -- all, on request
 
-    def refile(self, model: Callable[[], Classifier | None], *, dry_run: bool) -> Work:
+    def refile(self, model: Callable[[], Classifier | None], examiner: Examiner | None, *, dry_run: bool) -> Work:
         """Judge all photos again that the machine put somewhere by another model's word, and move those that it sees otherwise.
 
         Args:
             model: the one in use at this moment.
+            examiner: reads photos again for a model that looks at them itself.
             dry_run: only say what would move.
 
         Raises:
@@ -126,7 +132,7 @@ class Rejudging:
             TransientError: not now; begun again, it goes on where it was.
         """
         judge = model()
-        if judge is None:
+        if judge is None or examiner is None:
             raise Refused("no model names birds yet", hint="name some photos, then it is made by itself")
         count = _Count(self._store.models.count_judged_by_others(judge.model_id, judge.card.spotter_id, ALL))
         named: set[str] = set()
@@ -137,11 +143,14 @@ class Rejudging:
         after = 0
         yield count.progress
         while photos := self._photos(judge, ALL, after):
-            for photo, decision in self._decisions(judge, photos, seen_before):
+            for photo, decision in self._decisions(judge, examiner, photos, seen_before):
+                after = photo["id"]
+                if decision is None:
+                    count.left += 1
+                    continue
                 if decision.label is not None and decision.reason in deciding.NAMED:
                     named.add(decision.label)
                 self._refile_one(judge, photo, decision, count, dry_run=dry_run)
-                after = photo["id"]
             yield count.progress
             if model() is not judge:
                 raise Refused("another model began to name birds meanwhile", hint="ask again to go on with that one")
@@ -174,18 +183,37 @@ class Rejudging:
     # -- both
 
     def _photos(self, model: Classifier, states: Sequence[State], after: int) -> list[Row]:
+        at_once = AT_ONCE if model.card.pixels is None else AT_ONCE_BY_SIGHT
         return self._store.models.judged_by_others(
-            model.model_id, model.card.spotter_id, states, after=after, limit=AT_ONCE
+            model.model_id, model.card.spotter_id, states, after=after, limit=at_once
         )
 
     def _decisions(
-        self, model: Classifier, photos: Sequence[Row], seen_before: Callable[[str], bool]
-    ) -> "Generator[tuple[Row, Decision]]":
-        """One after the other, because what is decided of one tells whether the next is the first of its kind."""
-        for photo, naming in zip(photos, namings(model, photos), strict=True):
-            box = Box(*json.loads(photo["box"])) if photo["box"] else WHOLE_FRAME
-            spotting = Spotting(model.card.spotter_id, photo["birdness"], naming.ranking, box, _vector(photo))
+        self, model: Classifier, examiner: Examiner, photos: Sequence[Row], seen_before: Callable[[str], bool]
+    ) -> "Generator[tuple[Row, Decision | None]]":
+        """One after the other, because what is decided of one tells whether the next is the first of its kind.
+
+        None of a photo that cannot be read again, which stays where it is.
+        """
+        for photo, naming in zip(photos, self._namings(model, examiner, photos), strict=True):
+            if naming is None:
+                yield photo, None
+                continue
+            spotting = Spotting(model.card.spotter_id, photo["birdness"], naming.ranking, _box(photo), _vector(photo))
             yield photo, deciding.judge(spotting, self._rules, naming, seen_before=seen_before)
+
+    def _namings(self, model: Classifier, examiner: Examiner, photos: Sequence[Row]) -> Iterable[Naming | None]:
+        if model.card.pixels is None:
+            return model.name([_vector(photo) for photo in photos])
+        return (self._named_by_sight(model, examiner, photo) for photo in photos)
+
+    def _named_by_sight(self, model: Classifier, examiner: Examiner, photo: Row) -> Naming | None:
+        try:
+            data = self._files.read(photo["path"], max_bytes=examiner.limits.max_bytes)
+            return examiner.name_again(data, _vector(photo), _box(photo), model)
+        except (PhotoError, PhotoVanished, BadSpot) as error:
+            log.warning("not judged again: %s: %s", photo["original_name"], error.message)
+            return None
 
     def _carry_out(self, model: Classifier, photo: Row, decision: Decision) -> str | None:
         """Write the new word down, and move the photo if it belongs elsewhere; to which folder, None if it stays."""

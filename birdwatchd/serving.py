@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from birdwatchd.core.errors import ModelError, Refused
+from birdwatchd.core.settings import Inference
 from birdwatchd.edges.store import Request, Row, Store
 from birdwatchd.edges.vision import Classifier
 
@@ -19,18 +20,27 @@ log = logging.getLogger(__name__)
 Work = Generator[dict[str, Any], None, dict[str, Any]]
 
 
-def load_serving(store: Store, root: Path, spotter_id: str) -> Classifier | None:
+def load_serving(store: Store, root: Path, spotter_id: str, inference: Inference) -> Classifier | None:
     """The model in use, proved; None while there is none.
+
+    Args:
+        inference: what may compute.
 
     Raises:
         ModelError: it cannot be used.
     """
     row = store.models.serving()
-    return None if row is None else _load(row, root, spotter_id)
+    return None if row is None else _load(row, root, spotter_id, inference)
 
 
-def _load(row: Row, root: Path, spotter_id: str) -> Classifier:
-    return Classifier.load(root / row["path"], model_id=row["id"], spotter_id=spotter_id)
+def _load(row: Row, root: Path, spotter_id: str, inference: Inference) -> Classifier:
+    return Classifier.load(
+        root / row["path"],
+        model_id=row["id"],
+        spotter_id=spotter_id,
+        providers=inference.providers,
+        threads=inference.threads,
+    )
 
 
 class Serving:
@@ -38,6 +48,7 @@ class Serving:
 
     Args:
         root: the bird folder.
+        inference: what may compute.
         now: the wall clock, ISO-8601 UTC.
         served: is told the classifier that serves from now on.
 
@@ -47,9 +58,16 @@ class Serving:
     """
 
     def __init__(
-        self, root: Path, store: Store, *, now: Callable[[], str], served: Callable[[Classifier], None]
+        self,
+        root: Path,
+        store: Store,
+        inference: Inference,
+        *,
+        now: Callable[[], str],
+        served: Callable[[Classifier], None],
     ) -> None:
         self._root = root
+        self._inference = inference
         self._store = store
         self._now = now
         self._served = served
@@ -65,7 +83,7 @@ class Serving:
         row = self._store.models.serving()
         if row is None or self.spotter_id is None or (self.model is not None and self.model.model_id == row["id"]):
             return
-        self._use(_load(row, self._root, self.spotter_id))
+        self._use(_load(row, self._root, self.spotter_id, self._inference))
 
     def promote(self, request: Request) -> Work:
         """Let an older model serve."""
@@ -88,7 +106,7 @@ class Serving:
         if self.spotter_id is None:
             raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
         try:
-            model = _load(row, self._root, self.spotter_id)  # proved before anything is changed
+            model = _load(row, self._root, self.spotter_id, self._inference)  # proved before anything is changed
         except ModelError as error:  # its own advice is for the model in use, and may be what was just tried
             raise Refused(
                 f"model {row['id']} cannot be used: {error.message}",

@@ -133,7 +133,7 @@ class Worker:
             now=now,
         )
         self._shelf_watch = shelf_watch
-        self.serving = Serving(files.root, store, now=now, served=self._name_with)
+        self.serving = Serving(files.root, store, settings.inference, now=now, served=self._name_with)
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
         self.rejudging = Rejudging(files, store, settings, now=now)
         self.reporting = Reporting(files, store, clock=clock)
@@ -425,7 +425,11 @@ class Worker:
             return False
         with self._survived("training"):
             try:
-                return self.rejudging.step(self.serving.model) or self.retraining.step() or self.reporting.step()
+                return (
+                    self.rejudging.step(self.serving.model, self.pipeline.examiner)
+                    or self.retraining.step()
+                    or self.reporting.step()
+                )
             except ModelError as error:
                 self._tell_of_the_model(error)
         return False
@@ -433,7 +437,7 @@ class Worker:
     def _train(self, request: Request) -> Work:
         """Train now; then what waits gets its names before anybody is told that it is done."""
         result = yield from self.retraining.train(request)
-        while self.rejudging.step(self.serving.model):
+        while self.rejudging.step(self.serving.model, self.pipeline.examiner):
             yield {}
         page = None
         with self._survived("training"):  # what was learned stays learned, also when nobody can read about it yet
@@ -442,7 +446,7 @@ class Worker:
 
     def _refile(self, request: Request) -> Work:
         dry_run = bool(request.arguments.get("dry_run"))
-        return self.rejudging.refile(lambda: self.serving.model, dry_run=dry_run)
+        return self.rejudging.refile(lambda: self.serving.model, self.pipeline.examiner, dry_run=dry_run)
 
     def _serve(self) -> bool:
         """Work on wishes; one that waits stays a problem until it is fulfilled or called off."""

@@ -90,7 +90,9 @@ def test_what_a_person_named_withdrew_undid_moved_or_deleted_is_left(garden: Gar
     (garden.root / sorted_away["path"]).rename(garden.root / "library" / "greenfinch" / "best" / "a.jpg")
     garden.worker.noticing._look_at = None
     garden.worker.noticing._hinted.clear()
-    work = garden.worker.rejudging.refile(lambda: garden.worker.serving.model, dry_run=False)
+    work = garden.worker.rejudging.refile(
+        lambda: garden.worker.serving.model, garden.worker.pipeline.examiner, dry_run=False
+    )
     try:
         while True:
             next(work)
@@ -166,7 +168,9 @@ def test_without_a_model_nothing_can_be_refiled(garden: Garden) -> None:
 def test_a_new_model_in_the_middle_ends_the_refiling(garden: Garden) -> None:
     misfiled(garden)
     old = garden.worker.serving.model
-    work = garden.worker.rejudging.refile(lambda: garden.worker.serving.model, dry_run=True)
+    work = garden.worker.rejudging.refile(
+        lambda: garden.worker.serving.model, garden.worker.pipeline.examiner, dry_run=True
+    )
     next(work)
     teach(garden, RIGHT)
     assert garden.worker.serving.model is not old
@@ -179,7 +183,9 @@ def test_the_bar_moves_with_each_slice(garden: Garden) -> None:
     teach(garden, SWAPPED)
     garden.drop(*five("redstart", 0, 20))
     teach(garden, RIGHT)
-    work = garden.worker.rejudging.refile(lambda: garden.worker.serving.model, dry_run=True)
+    work = garden.worker.rejudging.refile(
+        lambda: garden.worker.serving.model, garden.worker.pipeline.examiner, dry_run=True
+    )
     assert list(work) == [{"done": 0, "total": 20}, {"done": 16, "total": 20}, {"done": 20, "total": 20}]
 
 

@@ -194,5 +194,5 @@ def _open_mind(settings: Settings, examiner: "Examiner", stack: ExitStack) -> Ca
     if not path.is_file():
         return lambda _: False
     store = stack.enter_context(Store.read_only(path))
-    examiner.classifier = load_serving(store, settings.root, examiner.spotter.id)
+    examiner.classifier = load_serving(store, settings.root, examiner.spotter.id, settings.inference)
     return store.models.was_named

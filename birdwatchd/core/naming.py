@@ -14,6 +14,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, ModelDamaged
 from birdwatchd.core.manifest import EMBEDDING_WIDTH
 from birdwatchd.core.photo import Ranking, Vector
+from birdwatchd.core.preprocess import Recipe
 
 FORMAT_VERSION = 1
 """Raised when a card gets a meaning that an older birdwatchd would read wrongly."""
@@ -47,7 +48,7 @@ class GoldenName:
     """A question with the answer that was given when the model was made.
 
     Attributes:
-        seed: makes the question (`golden_embedding`).
+        seed: makes the question: `golden_embedding`, and `manifest.golden_pixels` for a model that looks at the photo itself.
         probabilities: of all labels, in the card's order.
         novelty: 0–1.
     """
@@ -71,6 +72,7 @@ class Card:
         fingerprint: SHA-256 over photos and labels that it learned from.
         parent_sha256: of the model file that served before, if there was one.
         golden: questions with their answers.
+        pixels: how it wants its photos; None if it needs nothing but the embedding.
     """
 
     kind: str
@@ -82,10 +84,13 @@ class Card:
     fingerprint: str
     parent_sha256: str | None
     golden: tuple[GoldenName, ...]
+    pixels: Recipe | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if (self.kind == "finetuned") != (self.pixels is not None):
+            raise ValueError("a fine-tuned model, and no other, says how it wants its photos")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError("there must be at least two labels, each once")
         for label in self.labels:
@@ -112,6 +117,8 @@ class Card:
             "parent_sha256": self.parent_sha256,
             "golden": [[one.seed, one.probabilities, one.novelty] for one in self.golden],
         }
+        if self.pixels is not None:  # a linear card stays as older birdwatchds know it
+            fields["pixels"] = self.pixels.to_dict()
         return {_KEY: json.dumps(fields, allow_nan=False, sort_keys=True)}
 
     @classmethod
@@ -128,11 +135,13 @@ class Card:
             if fields.pop("format_version") != FORMAT_VERSION:
                 raise ModelDamaged("another birdwatchd made this classifier; this one cannot read it")
             golden = tuple(GoldenName(int(seed), tuple(map(float, p)), float(n)) for seed, p, n in fields.pop("golden"))
+            pixels = fields.pop("pixels", None)
             return cls(
                 labels=tuple(map(str, fields.pop("labels"))),
                 sure_above=tuple(map(float, fields.pop("sure_above"))),
                 strange_above=float(fields.pop("strange_above")),
                 golden=golden,
+                pixels=None if pixels is None else Recipe.from_dict(pixels),
                 **fields,
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

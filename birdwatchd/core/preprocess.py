@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,12 @@ ModelInput = npt.NDArray[np.float32]
 """Photos as a network takes them: shape (N, 3, S, S), float32."""
 
 
+Resize = Literal["squash", "pad", "crop"]
+"""How a photo becomes a square: width and height scaled on their own; whole, with a grey border; the middle of it."""
+
+RESIZES: tuple[Resize, ...] = get_args(Resize)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a model wants its photos.
@@ -27,8 +33,7 @@ class Recipe:
         size_px: edge of the square that goes in, 1 to 4096.
         mean: subtracted from each value 0–255.
         scale: then divided by; above 0.
-        resize: how a photo becomes a square. "squash": width and height are scaled on their own, nothing is cut off, so that a
-            bird at the edge is not lost.
+        resize: how a photo becomes a square. "squash" cuts nothing off, so that a bird at the edge is not lost.
 
     Raises:
         ValueError: one of them is out of its range.
@@ -38,7 +43,7 @@ class Recipe:
     size_px: int
     mean: float
     scale: float
-    resize: Literal["squash"]
+    resize: Resize
 
     def __post_init__(self) -> None:
         if self.version != RECIPE_VERSION:
@@ -51,8 +56,8 @@ class Recipe:
             raise ValueError(f"mean must be a finite number, not {self.mean!r}")
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be a finite number above 0, not {self.scale!r}")
-        if self.resize != "squash":
-            raise ValueError(f'resize must be "squash", not {self.resize!r}')
+        if self.resize not in RESIZES:
+            raise ValueError(f"resize must be one of {', '.join(RESIZES)}, not {self.resize!r}")
 
     def to_dict(self) -> dict[str, int | float | str]:
         """Turn it into what JSON can hold; `from_dict` is its inverse."""
@@ -77,9 +82,9 @@ class Recipe:
         size_px = fields["size_px"]
         if type(size_px) is not int:
             raise ValueError(f"size_px must be a whole number, not {size_px!r}")
-        if fields["resize"] != "squash":
-            raise ValueError(f'resize must be "squash", not {fields["resize"]!r}')
-        return cls(version, size_px, _number(fields, "mean"), _number(fields, "scale"), "squash")
+        return cls(
+            version, size_px, _number(fields, "mean"), _number(fields, "scale"), cast("Resize", fields["resize"])
+        )
 
 
 def _number(fields: Mapping[str, object], key: str) -> float:

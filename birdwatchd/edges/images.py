@@ -39,7 +39,8 @@ from birdwatchd.core.errors import (
     Unsupported,
 )
 from birdwatchd.core.formats import Kind
-from birdwatchd.core.photo import Pixels, Shot
+from birdwatchd.core.photo import WHOLE_FRAME, Box, Pixels, Shot
+from birdwatchd.core.preprocess import Resize
 from birdwatchd.core.sight import Ending
 
 SMALLEST_SIDE_PX = 32
@@ -90,14 +91,33 @@ class Picture:
     _thumbnail_px: int
     _image: Image.Image = field(repr=False)
 
-    def view(self, size_px: int) -> Pixels:
-        """Squash the whole picture into a square, as the network wants it.
+    def view(self, size_px: int, resize: Resize = "squash", box: Box = WHOLE_FRAME) -> Pixels:
+        """Make the picture, or a part of it, a square, as the network wants it.
 
+        Args:
+            box: the part.
         Returns:
             RGB, shape (size_px, size_px, 3), uint8, contiguous and writable. Beyond the `view_px` given to `decode` it
             is enlarged and not sharper.
         """
-        return np.array(self._image.resize((size_px, size_px), Image.Resampling.BICUBIC))
+        width, height = box.width * self._image.width, box.height * self._image.height
+        left, top = box.x * self._image.width, box.y * self._image.height
+        wide_px = high_px = size_px
+        if resize == "crop":
+            side = min(width, height)
+            left, top, width, height = left + (width - side) / 2, top + (height - side) / 2, side, side
+        elif resize == "pad":
+            wide_px = max(round(size_px * width / max(width, height)), 1)
+            high_px = max(round(size_px * height / max(width, height)), 1)
+        part = (left, top, left + width, top + height)
+        scaled = np.array(self._image.resize((wide_px, high_px), Image.Resampling.BICUBIC, box=part))
+        if wide_px == high_px:
+            return scaled
+        square = np.empty((size_px, size_px, 3), dtype=np.uint8)
+        square[:] = _GROUND[:3]
+        row, column = (size_px - high_px) // 2, (size_px - wide_px) // 2
+        square[row : row + high_px, column : column + wide_px] = scaled
+        return square
 
     def thumbnail(self) -> bytes:
         """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata."""

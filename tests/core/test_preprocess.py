@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatchd.core.preprocess import RECIPE_VERSION, SPOTTER_RECIPE, Recipe, to_model_input
+from birdwatchd.core.preprocess import RECIPE_VERSION, RESIZES, SPOTTER_RECIPE, Recipe, Resize, to_model_input
 
 
 def recipe(**changes: object) -> Recipe:
@@ -52,9 +52,10 @@ def test_pixels_that_are_not_bytes_are_refused() -> None:
     size_px=st.integers(1, 4096),
     mean=st.floats(-1e6, 1e6),
     scale=st.floats(1e-6, 1e6),
+    resize=st.sampled_from(RESIZES),
 )
-def test_a_recipe_survives_the_way_through_json(size_px: int, mean: float, scale: float) -> None:
-    before = Recipe(RECIPE_VERSION, size_px, mean, scale, "squash")
+def test_a_recipe_survives_the_way_through_json(size_px: int, mean: float, scale: float, resize: Resize) -> None:
+    before = Recipe(RECIPE_VERSION, size_px, mean, scale, resize)
     assert Recipe.from_dict(json.loads(json.dumps(before.to_dict()))) == before
 
 
@@ -77,7 +78,8 @@ def test_an_unknown_recipe_version_is_refused(version: object) -> None:
         ("scale", -128),
         ("scale", float("inf")),
         ("scale", None),
-        ("resize", "crop"),
+        ("resize", "stretch"),
+        ("resize", 1),
         ("colour", "grey"),
     ],
 )

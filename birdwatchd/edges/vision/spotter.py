@@ -199,8 +199,11 @@ def _is_answer(embedding: npt.NDArray[np.float32], probabilities: npt.NDArray[np
     return bool(np.ptp(embedding) > 0 and np.ptp(probabilities) > 0 and abs(float(probabilities.sum()) - 1) < 0.1)
 
 
-def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe) -> Session:
+def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe, *, beside: str | None = None) -> Session:
     """Open a model file with onnxruntime, silently.
+
+    Args:
+        beside: an input beside the pixels, with its width, as in "embedding:1280".
 
     Raises:
         ProviderUnavailable: this machine cannot compute that way, and why.
@@ -220,7 +223,7 @@ def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe) -
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chain: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]
     if provider != "cpu":
-        chain.insert(0, (PROVIDERS[provider], _gpu_options(provider, path, recipe)))
+        chain.insert(0, (PROVIDERS[provider], _gpu_options(provider, path, recipe, beside)))
     try:
         # Its own second attempt would print and would hide that the provider is not the one asked for.
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=chain, enable_fallback=0)
@@ -235,7 +238,7 @@ def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe) -
     return opened
 
 
-def _gpu_options(provider: str, path: Path, recipe: Recipe) -> dict[str, str]:
+def _gpu_options(provider: str, path: Path, recipe: Recipe, beside: str | None) -> dict[str, str]:
     """Load what the provider needs and say how it should compute.
 
     Raises:
@@ -258,12 +261,13 @@ def _gpu_options(provider: str, path: Path, recipe: Recipe) -> dict[str, str]:
         cache.mkdir(exist_ok=True)
     except OSError as error:
         raise ProviderUnavailable(f"{cache} cannot be made: {error.strerror}") from error
-    shapes = {
-        "min": f"pixels:1x3x{recipe.size_px}x{recipe.size_px}",
-        "opt": f"pixels:1x3x{recipe.size_px}x{recipe.size_px}",
-        "max": f"pixels:{GPU_BATCH_MAX}x3x{recipe.size_px}x{recipe.size_px}",
-    }
-    # Building an engine takes from seconds to minutes: it is kept, under the spotter's name.
+    shapes = {}
+    for extent, photos in (("min", 1), ("opt", 1), ("max", GPU_BATCH_MAX)):
+        shapes[extent] = f"pixels:{photos}x3x{recipe.size_px}x{recipe.size_px}"
+        if beside is not None:
+            name, _, width = beside.partition(":")
+            shapes[extent] += f",{name}:{photos}x{width}"
+    # Building an engine takes from seconds to minutes: it is kept, under the model's name.
     return {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(cache),
