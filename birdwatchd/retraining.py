@@ -14,7 +14,9 @@ from typing import Any
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
 from birdwatchd.core.job import JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Job, Report
+from birdwatchd.core.naming import KINDS
 from birdwatchd.core.settings import Settings
+from birdwatchd.core.tuning import Tuning
 from birdwatchd.dataset import Dataset, freeze
 from birdwatchd.edges.errand import Errand
 from birdwatchd.edges.files import Files, disk
@@ -35,6 +37,7 @@ AGAIN_AFTER_S = 60.0
 """When a training could not be begun, because of the disk for instance."""
 
 MOST_MINUTES_LINEAR = 10
+RESERVE_MINUTES = 10
 
 Work = Generator[dict[str, Any], None, dict[str, Any]]
 
@@ -180,14 +183,14 @@ class Retraining:
                 continue
         return None
 
-    def _begin(self, dataset: Dataset) -> _Running:
+    def _begin(self, dataset: Dataset, kind: str = "linear") -> _Running:
         at = self._now()
         training_id = self._store.models.begin_training(
-            "linear", fingerprint=dataset.fingerprint, label_count=len(dataset.examples), at=at
+            kind, fingerprint=dataset.fingerprint, label_count=len(dataset.examples), at=at
         )
         champion = self._serving.model
         job = Job(
-            kind="linear",
+            kind=kind,
             training_id=training_id,
             spotter_id=str(self._serving.spotter_id),
             seed=self._settings.training.seed,
@@ -195,7 +198,8 @@ class Retraining:
             strangers_let_in=self._settings.deciding.strangers_let_in,
             fingerprint=dataset.fingerprint,
             parent_sha256=None if champion is None else champion.sha256,
-            recipe={"training_id": training_id},
+            recipe={"training_id": training_id}
+            | (Tuning.by_settings(self._settings).as_recipe() if kind == "finetuned" else {}),
             sides=dataset.sides,
             examples=dataset.examples,
             root=str(self._files.root),
@@ -204,7 +208,9 @@ class Retraining:
             doubtful_names=dataset.doubtful_names,
             straddling=dataset.straddling,
             max_memory_mb=self._settings.training.max_memory_mb,
-            max_minutes=min(MOST_MINUTES_LINEAR, self._settings.training.max_minutes),
+            max_minutes=self._most_minutes(kind),
+            max_megapixels=self._settings.images.max_megapixels,
+            formats=self._settings.images.formats,
         )
         folder = self._files.path(f"{shelving.JOBS}/{training_id}")
         try:
@@ -220,6 +226,11 @@ class Retraining:
         self._running = _Running(training_id, job.kind, folder, course, told=course.progress().what)
         log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
         return self._running
+
+    def _most_minutes(self, kind: str) -> float:
+        most = self._settings.training.max_minutes
+        # A network goes on with what is best so far when its time is up; the rest is for writing that down and proving it.
+        return most + RESERVE_MINUTES if kind == "finetuned" else min(MOST_MINUTES_LINEAR, most)
 
     def _as_champion(self, model: Classifier) -> Champion:
         """The model in use, with what it learned from and what was said of that before."""
@@ -319,11 +330,16 @@ class Retraining:
 
     # -- by hand
 
-    def train(self, _: Request) -> Work:
-        """Train now, whatever the timetable says; tells what came of it."""
+    def train(self, request: Request) -> Work:
+        """Train now, whatever the timetable says: `kind` is "linear" or "finetuned". Tells what came of it."""
+        kind = str(request.arguments.get("kind", "linear"))
+        if kind not in KINDS:
+            raise Refused(f"there is no training called {kind!r}", hint=f"one of: {', '.join(KINDS)}")
         if self._serving.spotter_id is None:
             raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
-        running = self._running or self._begin(self._freeze())
+        if self._running is not None and (self._store.models.latest_training() or {}).get("kind") != kind:
+            raise Refused("another training is under way", hint="try again when it has ended; see `birdwatchd stats`")
+        running = self._running or self._begin(self._freeze(), kind)
         while self._running is running:
             yield Elsewhere(self.under_way() or {})
             self._look_after(running)

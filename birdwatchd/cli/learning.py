@@ -16,7 +16,18 @@ app.add_typer(models, name="models")
 
 
 @app.command()
-def train(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
+def train(
+    finetune: Annotated[
+        bool,
+        typer.Option(
+            "--finetune/--linear",
+            help="Train the whole network, which takes minutes to hours and PyTorch; or only what names are told by, in seconds.",
+        ),
+    ] = False,
+    root: RootOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
     """Learn from your labels now, whether it is time or not.
 
     Ends with 1 if the new model was not better and the old one stays.
@@ -25,7 +36,7 @@ def train(root: RootOption = None, config: ConfigOption = None, json: JsonOption
 
     settings = chosen_settings(root, config)
     with progress_bar("learning", shown=not json, counted=False) as advance:
-        result = wish(settings, "train", {}, advance)
+        result = wish(settings, "train", {"kind": "finetuned" if finetune else "linear"}, advance)
     if json:
         as_json(result)
     else:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from birdwatchd.core.formats import READABLE
 from birdwatchd.core.photo import WHOLE_FRAME, Box
 
 FORMAT_VERSION = 1
@@ -76,6 +77,7 @@ class Job:
         doubtful_names: names that look like a slip for another, each with that other; not learned until they are confirmed.
         straddling: ids of photos that tie a visit that is trained on to one that is held out; neither trained nor judged on.
         max_memory_mb, max_minutes: what the program may take; it ends itself when that is not enough.
+        max_megapixels, formats: of photos that may be opened.
     """
 
     kind: str
@@ -96,6 +98,8 @@ class Job:
     straddling: tuple[int, ...] = ()
     max_memory_mb: float = 6000
     max_minutes: float = 240
+    max_megapixels: float = 40
+    formats: tuple[str, ...] = tuple(sorted(READABLE))
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -120,7 +124,9 @@ class Job:
             champion = fields.pop("champion", None)
             if champion is not None:
                 champion = Champion(**champion | {"learned": tuple(champion["learned"])})
-            fields["straddling"] = tuple(fields.get("straddling", ()))
+            for name in ("straddling", "formats"):
+                if name in fields:
+                    fields[name] = tuple(fields[name])
             return cls(examples=examples, champion=champion, **fields)
         except TypeError as error:
             raise ValueError(f"a training job with other fields: {error}") from error

@@ -198,7 +198,8 @@ class Training(Table):
     architecture: str = Field(
         default="tf_efficientnet_lite0",
         pattern=r"^[A-Za-z0-9_.]+$",
-        description="The network that the long training starts from, by its name in timm.",
+        description="The network that the long training starts from, by its name in timm or torchvision. All but the default one "
+        "are downloaded at the first use.",
         json_schema_extra={"allowed": "a name made of letters, digits, dots and underscores"},
     )
     image_size: int = Field(
@@ -231,7 +232,7 @@ class Training(Table):
         default=240,
         ge=1,
         le=1440,
-        description="A training that takes longer than this is stopped; the model in use stays in use.",
+        description="The long training stops after so long and goes on with what is best so far.",
         json_schema_extra={"unit": "minutes"},
     )
     max_memory_mb: int = Field(
@@ -335,7 +336,7 @@ class Settings(Table):
     )
     training: Training = Field(
         default_factory=Training,
-        description="Learning from the photos that you have named. The long training is not built yet.",
+        description="Learning from the photos that you have named.",
     )
     inference: Inference = Field(default_factory=Inference, description="What computes the answers.")
     retention: Retention = Field(default_factory=Retention, description="How long things are kept.")

@@ -1,5 +1,5 @@
-"""The door of the training program: `python -m birdwatchd.training spotter MODELS_DIR`, `teach JOB_DIR`, `work JOBS_DIR`, or
-`report JOB_DIR OUT_DIR`.
+"""The door of the training program: `python -m birdwatchd.training spotter MODELS_DIR`, `teach JOB_DIR`, `work JOBS_DIR`,
+`report JOB_DIR OUT_DIR`, or `show-batch JOB_DIR PNG`.
 
 Prints one line of JSON on stdout; `teach` and `work` print one for each step as well. Exit codes: 0 done; 1 it failed, one line on
 stderr says why and what to do; 2 wrong usage. `work` ends well whatever came of the jobs: each has it in its own folder.
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from birdwatchd.core.errors import BirdwatchdError
+from birdwatchd.core.errors import BirdwatchdError, Refused
 from birdwatchd.training import bounds, working
 
 
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = jobs.add_parser("report", help="make a page about a training that was judged")
     report.add_argument("job_dir", type=Path, help="folder that holds the job and what came of it")
     report.add_argument("out_dir", type=Path, help="folder of the page; what is there already is replaced")
+    show = jobs.add_parser("show-batch", help="draw some photos of a job as the long training would be taught them")
+    show.add_argument("job_dir", type=Path, help="folder that holds the job")
+    show.add_argument("png", type=Path, help="file that is written")
     chosen = parser.parse_args(arguments)
     try:
         match chosen.job:
@@ -46,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 answer = _teach(chosen.job_dir, chosen.parent)
             case "work":
                 answer = _work(chosen.jobs_dir)
+            case "show-batch":
+                answer = _show_batch(chosen.job_dir, chosen.png)
             case _:
                 answer = _report(chosen.job_dir, chosen.out_dir)
     except BirdwatchdError as error:
@@ -61,6 +66,17 @@ def _spotter(models_dir: Path) -> dict[str, object]:
 
     built = build_spotter(models_dir)
     return {"path": str(built.path), "spotter_id": built.spotter_id, "built": built.built}
+
+
+def _show_batch(job_dir: Path, png: Path) -> dict[str, object]:
+    bounds.yield_to_others()
+    from birdwatchd.training.teach_finetuned import batch
+
+    try:
+        png.write_bytes(batch(job_dir))
+    except OSError as error:
+        raise Refused(f"{png} cannot be written: {error.strerror}", hint="") from error
+    return {"path": str(png)}
 
 
 def _teach(job_dir: Path, parent: int | None) -> dict[str, object]:

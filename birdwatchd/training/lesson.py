@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from birdwatchd.core.errors import ModelDamaged, Refused
 from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, Epoch, Guess, Job
+from birdwatchd.core.thresholds import sure_above
 
+Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
@@ -112,3 +114,23 @@ def proved_alike(
             f"the exported model differs from the trained one by {parity:.2g}", hint="please report this"
         )
     return parity
+
+
+def thresholds(lesson: Lesson, places: Labels, probabilities: Array) -> tuple[float, ...]:
+    """How sure is sure enough, for each label.
+
+    Args:
+        places: of photos in the lesson that the asked model had not seen.
+        probabilities: of all labels, for each of them.
+    """
+    best, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = best == lesson.labels[places]
+    return sure_above(best, certainty, right, labels=len(lesson.names), precision=lesson.job.wanted_precision)
+
+
+def guessed(lesson: Lesson, places: Labels, probabilities: Array, strangeness: Array) -> tuple[Guess, ...]:
+    """For the report: what was said of photos that the asked model had not seen."""
+    return tuple(
+        Guess(int(lesson.ids[place]), lesson.names[int(row.argmax())], float(row.max()), float(strange))
+        for place, row, strange in zip(places.tolist(), probabilities, strangeness, strict=True)
+    )

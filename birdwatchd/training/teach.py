@@ -8,9 +8,10 @@ import numpy as np
 
 from birdwatchd.core.errors import Refused
 from birdwatchd.core.job import REPORT_FILE, Report
+from birdwatchd.core.preprocess import to_model_input
 from birdwatchd.core.thresholds import expected_calibration_error
 from birdwatchd.edges.vision import Classifier
-from birdwatchd.training import cleaning, teach_linear
+from birdwatchd.training import cleaning, photos, teach_finetuned, teach_linear
 from birdwatchd.training.lesson import Learned, Lesson
 
 Tell = Callable[[float, str], None]
@@ -53,6 +54,8 @@ def _learn(lesson: Lesson, folder: Path, tell: Tell) -> Learned:
     match lesson.job.kind:
         case "linear":
             return teach_linear.learn(lesson, folder, tell)
+        case "finetuned":
+            return teach_finetuned.learn(lesson, folder, tell)
         case other:
             raise Refused(f"this birdwatchd knows no training called {other!r}")
 
@@ -82,6 +85,15 @@ def _champion_guesses(lesson: Lesson, learned: Learned) -> dict[str, str]:
         served = Classifier.load(
             Path(lesson.job.root) / champion.path, model_id=champion.model_id, spotter_id=lesson.job.spotter_id
         )
-        for place, naming in zip(new, served.name(list(lesson.embeddings[new])), strict=True):
+        limits = photos.limits_of(lesson.job)
+        for place in new:
+            pixels = None
+            if (recipe := served.card.pixels) is not None:
+                example = lesson.job.examples[place]
+                picture = photos.look(Path(lesson.job.root), example, limits, recipe.size_px)
+                if picture is None:  # then they are not compared on it
+                    continue
+                pixels = to_model_input(picture.view(recipe.size_px, recipe.resize, example.box), recipe)
+            (naming,) = served.name([lesson.embeddings[place]], pixels)
             guesses[str(lesson.ids[place])] = naming.ranking[0][0]
     return guesses

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from birdwatchd.core.errors import Refused
-from birdwatchd.core.job import Guess
 from birdwatchd.core.naming import Card, GoldenName
-from birdwatchd.core.thresholds import NEVER, strange_above, sure_above
+from birdwatchd.core.thresholds import NEVER, strange_above
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.training import export, linear
-from birdwatchd.training.lesson import Labels, Learned, Lesson, proved_alike
+from birdwatchd.training.lesson import Labels, Learned, Lesson, guessed, proved_alike, thresholds
 from birdwatchd.training.linear import Array
 
 
@@ -69,9 +68,9 @@ def learn(lesson: Lesson, folder: Path, tell: Callable[[float, str], None]) -> L
     parity = proved_alike(served, export.answers(weights, rule, warmth, lesson.embeddings))
     if lesson.held_out.any():
         judged = np.flatnonzero(lesson.held_out)
-        guesses = _guesses(lesson, judged, served[0][judged].astype(np.float64), served[1][judged].astype(np.float64))
+        guesses = guessed(lesson, judged, served[0][judged].astype(np.float64), served[1][judged].astype(np.float64))
     else:
-        guesses = _guesses(lesson, unseen.places, linear.softmax(unseen.logits / warmth), rule.of(unseen.signs))
+        guesses = guessed(lesson, unseen.places, linear.softmax(unseen.logits / warmth), rule.of(unseen.signs))
     return Learned(path, guesses, {"temperature": warmth}, parity)
 
 
@@ -120,14 +119,4 @@ def _temperature(lesson: Lesson, unseen: Unseen) -> float:
 
 def _thresholds(lesson: Lesson, unseen: Unseen, warmth: float) -> tuple[float, ...]:
     believed = ~lesson.doubted[unseen.places]
-    probabilities = linear.softmax(unseen.logits[believed] / warmth)
-    best, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    right = best == lesson.labels[unseen.places][believed]
-    return sure_above(best, certainty, right, labels=len(lesson.names), precision=lesson.job.wanted_precision)
-
-
-def _guesses(lesson: Lesson, places: Labels, probabilities: Array, strangeness: Array) -> tuple[Guess, ...]:
-    return tuple(
-        Guess(int(lesson.ids[place]), lesson.names[int(row.argmax())], float(row.max()), float(strange))
-        for place, row, strange in zip(places.tolist(), probabilities, strangeness, strict=True)
-    )
+    return thresholds(lesson, unseen.places[believed], linear.softmax(unseen.logits[believed] / warmth))
