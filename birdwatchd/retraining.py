@@ -6,22 +6,26 @@ models under its own hash, and one transaction has said so.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
-from birdwatchd.core.job import JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Job, Report
+from birdwatchd.core.hours import is_within
+from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Job, Report
 from birdwatchd.core.naming import KINDS
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.tuning import Tuning
 from birdwatchd.dataset import Dataset, freeze
+from birdwatchd.edges.clock import as_utc_text
 from birdwatchd.edges.errand import Errand
 from birdwatchd.edges.files import Files, disk
 from birdwatchd.edges.store import Elsewhere, NewModel, Request, Store
-from birdwatchd.edges.trainer import Course, write_down
+from birdwatchd.edges.trainer import Course, can_finetune, write_down
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.serving import Serving
 
@@ -35,6 +39,17 @@ LOOK_EVERY_S = 2.0
 
 AGAIN_AFTER_S = 60.0
 """When a training could not be begun, because of the disk for instance."""
+
+LABELS_TO_FINETUNE = 200
+"""With fewer a whole network learns them by heart, and nothing is held out that could show it."""
+
+BATCH_JOB = "show-batch"
+"""Folder of what is drawn, beside the jobs, which have numbers."""
+
+DRAWN_WITHIN_S = 300.0
+
+ONCE_IN = timedelta(hours=12)
+"""The long training is begun at most once a night."""
 
 MOST_MINUTES_LINEAR = 10
 RESERVE_MINUTES = 10
@@ -140,8 +155,28 @@ class Retraining:
         self._looked_at = latest
         return True
 
-    def _job_if_due(self) -> Dataset | None:
-        last = self._store.models.latest_lesson()
+    def fine_tune(self) -> bool:
+        """Begin the long training if it is its time, and there is something new to learn; whether it was begun.
+
+        Raises:
+            TransientError: not now.
+        """
+        settings = self._settings.training
+        if not settings.enabled or settings.fine_tune == "never" or self._running is not None:
+            return False
+        moment = datetime.fromisoformat(self._now())
+        if self._serving.spotter_id is None or not is_within(settings.hours, moment.astimezone().time()):
+            return False
+        if self._store.models.was_begun_since("finetuned", as_utc_text(moment - ONCE_IN)) or not can_finetune():
+            return False
+        job = self._job_if_due("finetuned")
+        if job is None or len(job.examples) < LABELS_TO_FINETUNE:
+            return False
+        self._begin(job, "finetuned")
+        return True
+
+    def _job_if_due(self, kind: str = "linear") -> Dataset | None:
+        last = self._store.models.latest_lesson(kind)
         if (
             last is not None
             and self._store.models.labels_since(last["started_at"]) < self._settings.training.min_new_labels
@@ -188,8 +223,25 @@ class Retraining:
         training_id = self._store.models.begin_training(
             kind, fingerprint=dataset.fingerprint, label_count=len(dataset.examples), at=at
         )
+        job = self._job(training_id, kind, dataset)
+        folder = self._files.path(f"{shelving.JOBS}/{training_id}")
+        try:
+            with disk.translated("cannot write down what to learn from"):
+                write_down(folder, job, dataset.embeddings)
+                course = Course.begin(
+                    folder, job, run_by=self._settings.training.run_by, send=Errand, clock=self._clock
+                )
+        except TransientError as error:
+            self._looked_at, self._next_look = None, self._clock() + AGAIN_AFTER_S
+            self._store.models.end_training(training_id, "failed", [error.message], at=self._now())
+            raise
+        self._running = _Running(training_id, job.kind, folder, course, told=course.progress().what)
+        log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
+        return self._running
+
+    def _job(self, training_id: int, kind: str, dataset: Dataset) -> Job:
         champion = self._serving.model
-        job = Job(
+        return Job(
             kind=kind,
             training_id=training_id,
             spotter_id=str(self._serving.spotter_id),
@@ -212,20 +264,6 @@ class Retraining:
             max_megapixels=self._settings.images.max_megapixels,
             formats=self._settings.images.formats,
         )
-        folder = self._files.path(f"{shelving.JOBS}/{training_id}")
-        try:
-            with disk.translated("cannot write down what to learn from"):
-                write_down(folder, job, dataset.embeddings)
-                course = Course.begin(
-                    folder, job, run_by=self._settings.training.run_by, send=Errand, clock=self._clock
-                )
-        except TransientError as error:
-            self._looked_at, self._next_look = None, self._clock() + AGAIN_AFTER_S
-            self._store.models.end_training(training_id, "failed", [error.message], at=self._now())
-            raise
-        self._running = _Running(training_id, job.kind, folder, course, told=course.progress().what)
-        log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
-        return self._running
 
     def _most_minutes(self, kind: str) -> float:
         most = self._settings.training.max_minutes
@@ -335,8 +373,7 @@ class Retraining:
         kind = str(request.arguments.get("kind", "linear"))
         if kind not in KINDS:
             raise Refused(f"there is no training called {kind!r}", hint=f"one of: {', '.join(KINDS)}")
-        if self._serving.spotter_id is None:
-            raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
+        self._see_to_the_spotter()
         if self._running is not None and (self._store.models.latest_training() or {}).get("kind") != kind:
             raise Refused("another training is under way", hint="try again when it has ended; see `birdwatchd stats`")
         running = self._running or self._begin(self._freeze(), kind)
@@ -349,6 +386,56 @@ class Retraining:
             "outcome": row.get("outcome"),
             "reasons": json.loads(row.get("reasons") or "[]"),
         }
+
+    def preview(self) -> dict[str, Any]:
+        """What a training would learn from now, and what not; nothing is begun.
+
+        Raises:
+            Refused: too little.
+            ModelError: there is no spotter.
+        """
+        self._see_to_the_spotter()
+        dataset = self._freeze()
+        return {
+            "photos": len(dataset.examples),
+            "species": Counter(one.label for one in dataset.examples),
+            "held_out": sum(one.held_out for one in dataset.examples),
+            "too_few": dict(dataset.too_few),
+            "doubtful_names": dict(dataset.doubtful_names),
+            "straddling": len(dataset.straddling),
+            "min_labels_per_species": self._settings.training.min_labels_per_species,
+        }
+
+    def show_batch(self) -> Work:
+        """Draw some photos as the long training would be taught them; tells where the picture is.
+
+        Raises:
+            Refused: too little, or it cannot be drawn.
+            ModelError: there is no spotter.
+            TransientError: not now.
+        """
+        self._see_to_the_spotter()
+        dataset = self._freeze()
+        folder, picture = self._files.path(f"{shelving.JOBS}/{BATCH_JOB}"), f"{shelving.REPORTS}/{BATCH_FILE}"
+        with disk.translated("cannot write down what to draw"):
+            write_down(folder, self._job(0, "finetuned", dataset), dataset.embeddings)
+            self._files.path(shelving.REPORTS).mkdir(exist_ok=True)
+        errand = Errand("show-batch", str(folder), str(self._files.path(picture)), program="birdwatchd.training")
+        try:
+            until = self._clock() + DRAWN_WITHIN_S
+            while (back := errand.look()) is None:
+                if self._clock() > until:
+                    raise Refused("drawing it took too long", hint="try again when this computer has less to do")
+                yield Elsewhere()
+        finally:
+            errand.call_off()
+        if not back.well:
+            raise Refused(back.words, hint=back.hint)
+        return {"path": picture}
+
+    def _see_to_the_spotter(self) -> None:
+        if self._serving.spotter_id is None:
+            raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
 
     def close(self) -> None:
         """Part with a training that is under way: a child ends with us, and is begun anew; a unit goes on until the next life."""

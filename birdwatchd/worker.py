@@ -383,6 +383,10 @@ class Worker:
             case "audit":
                 with self._survived("log"):
                     self._put_up()
+            case "fine-tune":
+                if "root" not in self.condition.problems:
+                    with self._survived("training"):
+                        self.retraining.fine_tune()
             case other:
                 raise ValueError(f"no such chore: {other}")
 
@@ -436,6 +440,10 @@ class Worker:
 
     def _train(self, request: Request) -> Work:
         """Train now; then what waits gets its names before anybody is told that it is done."""
+        if request.arguments.get("dry_run"):
+            return self.retraining.preview()
+        if request.arguments.get("show_batch"):
+            return (yield from self.retraining.show_batch())
         result = yield from self.retraining.train(request)
         while self.rejudging.step(self.serving.model, self.pipeline.examiner):
             yield {}

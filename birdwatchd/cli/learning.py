@@ -24,6 +24,11 @@ def train(
             help="Train the whole network, which takes minutes to hours and PyTorch; or only what names are told by, in seconds.",
         ),
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be learned from.")] = False,
+    show_batch: Annotated[
+        bool,
+        typer.Option("--show-batch", help="Only draw some photos as the long training would be taught them."),
+    ] = False,
     root: RootOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -35,6 +40,17 @@ def train(
     from birdwatchd.cli.wishing import wish
 
     settings = chosen_settings(root, config)
+    if dry_run and show_batch:
+        raise Refused("--dry-run and --show-batch do different things", hint="give one of them")
+    if dry_run:
+        preview = wish(settings, "train", {"dry_run": True}, _no_bar)
+        as_json(preview) if json else _say_preview(preview)
+        return 0
+    if show_batch:
+        with progress_bar("drawing", shown=not json, counted=False) as advance:
+            drawn = wish(settings, "train", {"show_batch": True}, advance)
+        as_json(drawn) if json else say(f"Look at it: {settings.root / drawn['path']}")
+        return 0
     with progress_bar("learning", shown=not json, counted=False) as advance:
         result = wish(settings, "train", {"kind": "finetuned" if finetune else "linear"}, advance)
     if json:
@@ -45,6 +61,27 @@ def train(
         if result["report"] is not None:
             say(f"Read about it: {settings.root / result['report']}")
     return int(result["outcome"] != "promoted")
+
+
+def _no_bar(done: int, total: int, what: str = "") -> None:
+    """Nothing is shown of what takes no time."""
+
+
+def _say_preview(preview: dict[str, Any]) -> None:
+    species = sorted(preview["species"].items(), key=lambda one: (-one[1], one[0]))
+    say(f"It would learn from {preview['photos']} photos of {len(species)} species:")
+    table(
+        [{"species": name, "photos": photos} for name, photos in species],
+        [("species", "species"), ("photos", "photos")],
+    )
+    if preview["held_out"]:
+        say(f"{preview['held_out']} of them only judge what was learned.")
+    for name, photos in sorted(preview["too_few"].items()):
+        say(f"Not {name}: {photos} of {preview['min_labels_per_species']} photos.")
+    for name, other in sorted(preview["doubtful_names"].items()):
+        say(f"Not {name}: it looks like a slip for {other}.")
+    if preview["straddling"]:
+        say(f"Not {preview['straddling']} photos that look like both what is learned from and what judges it.")
 
 
 @app.command()

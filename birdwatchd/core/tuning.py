@@ -7,6 +7,9 @@ from typing import Literal, get_args
 from birdwatchd.core.preprocess import RECIPE_VERSION, SPOTTER_RECIPE, Recipe, Resize
 from birdwatchd.core.settings import Settings
 
+NEEDED = ("torch", "torchvision", "fastai", "timm", "onnxscript")
+"""What the extra `train` brings; each is a module's name."""
+
 Strategy = Literal["squish", "pad", "crop", "random-crop"]
 
 _AS_SERVED: Mapping[Strategy, Resize] = {"squish": "squash", "pad": "pad", "crop": "crop", "random-crop": "squash"}

@@ -6,6 +6,7 @@ look after it by the files in the job's folder alone (`birdwatchd.core.course`),
 """
 
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from birdwatchd.core.course import CALLED_OFF_FILE, DUE, FAILURE_FILE, LOCK_FILE, PROGRESS_FILE, Failure, Progress
 from birdwatchd.core.errors import ModelError, TransientError
 from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, REPORT_FILE, Job
+from birdwatchd.core.tuning import NEEDED
 
 PROGRAM = "birdwatchd.training"
 BUILD_TIMEOUT_S = 120.0
@@ -31,6 +33,11 @@ UNHEARD_AFTER_S = 60.0
 
 GRACE_S = 60.0
 """The program ends itself when its time is up; one that hangs is called off by us so much later."""
+
+
+def can_finetune() -> bool:
+    """Whether the extra `train` is installed here; nothing of it is loaded for that."""
+    return all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
 
 def build_spotter(models: Path) -> Path:

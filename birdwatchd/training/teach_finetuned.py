@@ -19,7 +19,7 @@ from birdwatchd.core.errors import Refused
 from birdwatchd.core.manifest import golden_pixels
 from birdwatchd.core.naming import Card, GoldenName, golden_embedding
 from birdwatchd.core.preprocess import ModelInput, to_model_input
-from birdwatchd.core.tuning import Tuning
+from birdwatchd.core.tuning import NEEDED, Tuning
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.training import batches, export, linear, photos, teach_linear
 from birdwatchd.training.lesson import Labels, Learned, Lesson, Mask, guessed, proved_alike, thresholds
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from birdwatchd.training.network import Shown
 
 Tell = Callable[[float, str], None]
-
-NEEDED = ("torch", "torchvision", "fastai", "timm", "onnxscript")
 
 LARGER = 2**0.5
 """What is cut out of a photo at random is half of it at least: so much larger it is kept, to be no less sharp."""

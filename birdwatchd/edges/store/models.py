@@ -78,13 +78,22 @@ class Models:
         """The newest training, whatever came of it."""
         return next(iter(self._db.rows("SELECT * FROM trainings WHERE id = (SELECT max(id) FROM trainings)")), None)
 
-    def latest_lesson(self) -> Row | None:
-        """The newest training that came to an end; one that failed taught nothing and is tried again."""
+    def latest_lesson(self, kind: str) -> Row | None:
+        """The newest training of this kind that came to an end; one that failed taught nothing and is tried again."""
         return next(
             iter(
-                self._db.rows("SELECT * FROM trainings WHERE outcome IN ('promoted', 'kept') ORDER BY id DESC LIMIT 1")
+                self._db.rows(
+                    "SELECT * FROM trainings WHERE outcome IN ('promoted', 'kept') AND kind = ? ORDER BY id DESC LIMIT 1",
+                    (kind,),
+                )
             ),
             None,
+        )
+
+    def was_begun_since(self, kind: str, at: str) -> bool:
+        """Whether a training of this kind was begun after that, whatever came of it."""
+        return bool(
+            self._db.value("SELECT EXISTS (SELECT 1 FROM trainings WHERE kind = ? AND started_at > ?)", (kind, at))
         )
 
     def begin_training(self, kind: str, *, fingerprint: str, label_count: int, at: str) -> int:
