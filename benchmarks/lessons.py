@@ -12,13 +12,17 @@ import numpy.typing as npt
 from benchmarks.looks import Look
 from birdwatchd.core import deciding, splits
 from birdwatchd.core.deciding import Rules
+from birdwatchd.core.formats import READABLE
 from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, Example, Job, fingerprint
 from birdwatchd.core.photo import State
+from birdwatchd.core.preprocess import ModelInput, to_model_input
 from birdwatchd.core.settings import Deciding, Spotter
+from birdwatchd.edges.images import Limits, decode
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.training.teach import teach
 
 _DECIDING = Deciding()
+_LIMITS = Limits(max_megapixels=40, formats=READABLE)
 _RULES = Rules(Spotter().empty_below, confirm_first=False)
 """The first of each kind waits for a person only once in the life of a bird folder."""
 
@@ -79,6 +83,7 @@ def learn(
         parent_sha256=None,
         recipe={"training_id": 1},
         sides={},
+        root=str(photos[0].path.parent.parent),
         examples=tuple(
             Example(
                 photo_id=look.number,
@@ -114,9 +119,17 @@ class Answers:
     filed: npt.NDArray[np.bool_]
 
 
+def _pixels(model: Classifier, look: Look) -> ModelInput | None:
+    """What the model looks at itself, if it does."""
+    if (recipe := model.card.pixels) is None:
+        return None
+    picture = decode(look.path.read_bytes(), _LIMITS, view_px=recipe.size_px)
+    return to_model_input(picture.view(recipe.size_px, recipe.resize), recipe)
+
+
 def ask(model: Classifier, photos: Sequence[Look]) -> Answers:
     """Name these photos and decide on them, by the rules of the daemon."""
-    namings = model.name([look.spotting.embedding for look in photos])
+    namings = [naming for look in photos for naming in model.name([look.spotting.embedding], _pixels(model, look))]
     decisions = [deciding.judge(look.spotting, _RULES, naming) for look, naming in zip(photos, namings, strict=True)]
     return Answers(
         right=np.array([naming.ranking[0][0] == look.species for naming, look in zip(namings, photos, strict=True)]),
