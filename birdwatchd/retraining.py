@@ -186,7 +186,10 @@ class Retraining:
             job = self._freeze()
         except Refused:
             return None
-        return None if last is not None and last["fingerprint"] == job.fingerprint else job
+        if last is not None and last["fingerprint"] == job.fingerprint:
+            return None
+        # It would be taken back again: what was learned from just these labels has proved worse, so new ones have to come first.
+        return None if self._store.models.was_regretted(job.fingerprint) else job
 
     # -- the job
 

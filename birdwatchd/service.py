@@ -40,6 +40,7 @@ CHORES: tuple[tuple[str, float], ...] = (
     ("tidy", 24.0),
     ("compare", 1 / 6),
     ("audit", 1 / 6),
+    ("reconsider", 24.0),  # seldom: each look is one more chance to condemn a good model
     ("fine-tune", 1 / 6),  # a look whether it is night and there is something to learn
 )
 """The timetable: name of the chore and its interval in hours. The sweep is not among them: it must not depend on a scheduler."""

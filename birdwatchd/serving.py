@@ -102,11 +102,32 @@ class Serving:
             raise Refused("no other model has named birds before", hint="see `birdwatchd models list`")
         return self._promote(row)
 
+    def load(self, row: Row) -> Classifier:
+        """A model of the shelf, proved; it does not serve by that.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        if self.spotter_id is None:
+            raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
+        return _load(row, self._root, self.spotter_id, self._inference)
+
+    def take_back(self, before: Classifier, why: str) -> None:
+        """Let the model before serve again, because answers prove the one in use to be worse.
+
+        Raises:
+            ValueError: none is in use.
+        """
+        if self.model is None:
+            raise ValueError("no model is in use")
+        self._store.models.take_back(self.model.model_id, before=before.model_id, why=why, at=self._now())
+        self._use(before)
+
     def _promote(self, row: Row) -> dict[str, Any]:
         if self.spotter_id is None:
             raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
         try:
-            model = _load(row, self._root, self.spotter_id, self._inference)  # proved before anything is changed
+            model = self.load(row)  # proved before anything is changed
         except ModelError as error:  # its own advice is for the model in use, and may be what was just tried
             raise Refused(
                 f"model {row['id']} cannot be used: {error.message}",

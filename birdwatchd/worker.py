@@ -37,6 +37,7 @@ from birdwatchd.hearing import Hearing
 from birdwatchd.keeping import Keeper
 from birdwatchd.noticing import Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
+from birdwatchd.reconsidering import Reconsidering
 from birdwatchd.rejudging import Rejudging
 from birdwatchd.reporting import Reporting
 from birdwatchd.retraining import Retraining
@@ -136,6 +137,7 @@ class Worker:
         self.serving = Serving(files.root, store, settings.inference, now=now, served=self._name_with)
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
         self.rejudging = Rejudging(files, store, settings, now=now)
+        self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
         self.review.also = {
             "train": self._train,
@@ -197,10 +199,10 @@ class Worker:
 
     def _name_with(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self.condition.fine("model")
         if self.pipeline.examiner is not None:
             self.pipeline.examiner.classifier = classifier
-        self.condition.fine("model")
+        for part in ("model", "model taken back", "more waits"):  # said of the one before
+            self.condition.fine(part)
 
     def resume(self) -> None:
         """End what was cut short."""
@@ -387,8 +389,27 @@ class Worker:
                 if "root" not in self.condition.problems:
                     with self._survived("training"):
                         self.retraining.fine_tune()
+            case "reconsider":
+                with self._survived("log"):
+                    self.reconsidering.begin()
+                    self._tell_of_the_change()
             case other:
                 raise ValueError(f"no such chore: {other}")
+
+    def _tell_of_the_change(self) -> None:
+        """What has changed with the model in use that nobody asked for."""
+        self._tell("model taken back", self.reconsidering.taken_back())
+        self._tell("more waits", self.reconsidering.warning())
+
+    def _reconsider(self) -> bool:
+        """A slice of the look at the model in use; not while a training measures itself by that model."""
+        if self.retraining.under_way() is not None:
+            return False
+        before = self.serving.model
+        worked = self.reconsidering.step(self.pipeline.examiner)
+        if self.serving.model is not before:
+            self._tell_of_the_change()
+        return worked
 
     def _put_up(self) -> None:
         """Some of the photos that the machine is sure of are put up for a look all the same."""
@@ -431,6 +452,7 @@ class Worker:
             try:
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
+                    or self._reconsider()
                     or self.retraining.step()
                     or self.reporting.step()
                 )

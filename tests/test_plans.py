@@ -115,7 +115,7 @@ def live(root: Path) -> None:
         assert store.connection.value("SELECT max(id) FROM photos") == newest + 3
         (kept,) = store.connection.rows("SELECT id FROM photos WHERE state = 'review' AND id > ?", (newest,))
         wish = store.requests.ask("label", {"photo_id": kept["id"], "species": "robin"}, actor=None, at=now_utc())
-        for name in ("checkpoint", "expire-quarantine", "expire-quarantine", "backup", "tidy", "audit"):
+        for name in ("checkpoint", "expire-quarantine", "expire-quarantine", "backup", "tidy", "audit", "reconsider"):
             worker.do_chore(Chore(name))
             clock.now_s += max(worker.step(), 0.01)
         assert store.requests.get(wish).outcome == "done"
@@ -159,6 +159,19 @@ def test_a_refiling_finds_its_photos_by_indexes_page_by_page(tmp_path: Path, hea
         assert store.models.count_judged_by_others(1, "5", states) == 0
         store.questions.filed_by_machine(since="2026", until="2027")
     assert len(heard.statements) > 2
+    assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []
+
+
+def test_a_look_at_the_model_in_use_finds_its_photos_by_indexes(tmp_path: Path, heard: Heard) -> None:
+    root = years_old(tmp_path / "birdwatch", 100)
+    with Store.open(root / "birdwatchd.db") as store:
+        heard.statements.clear()
+        assert store.answers.outcomes(1, since="2026", until="2027", limit=500) == [], "none judged them"
+        assert store.answers.waiting(1, since="2026", until="2027", limit=500) == (0, 0)
+        assert len(store.answers.embeddings([1, 2], "5")) == 2
+        assert not store.models.was_regretted("0" * 64)
+        assert store.models.before() is None
+    assert len(heard.statements) > 4
     assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []
 
 

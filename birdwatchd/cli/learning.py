@@ -149,6 +149,8 @@ def show(model: int, root: RootOption = None, config: ConfigOption = None, json:
         as_json(shown)
         return
     say(f"Model {model}, {shown['use'] or 'not in use'}, made {shown['made']}")
+    if shown["taken_back"] is not None:
+        say(f"  taken back {moment(shown['taken_back']['at'])}: {shown['taken_back']['why']}")
     say(f"  knows: {', '.join(shown['labels'])}")
     for name, value in shown["metrics"].items():
         say(f"  {name.replace('_', ' ')}: {value:g}")
@@ -187,10 +189,12 @@ def _change(kind: str, arguments: dict[str, Any], root: RootOption, config: Conf
 
 def _shown(row: dict[str, Any], store: Store) -> dict[str, Any]:
     metrics = jsonlib.loads(row["metrics"])
+    taken_back = store.models.taken_back(row["id"])
     in_use = row["promoted_at"] is not None and row["retired_at"] is None
     return {
         "id": row["id"],
-        "use": "in use" if in_use else "retired" if row["retired_at"] else "",
+        "use": "in use" if in_use else "taken back" if taken_back else "retired" if row["retired_at"] else "",
+        "taken_back": taken_back,
         "kind": row["kind"],
         "made": moment(row["created_at"]),
         "knows": len(jsonlib.loads(row["labels"])),

@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from birdwatchd.edges.store.answers import Answers
 from birdwatchd.edges.store.audits import Audits
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
@@ -14,6 +15,7 @@ from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
 
 __all__ = [
+    "Answers",
     "Audits",
     "Connection",
     "Days",
@@ -45,6 +47,7 @@ class Store:
         self.days = Days(connection)
         self.models = Models(connection)
         self.audits = Audits(connection)
+        self.answers = Answers(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

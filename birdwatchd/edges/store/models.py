@@ -40,11 +40,13 @@ class Models:
         return self._db.rows("SELECT * FROM models ORDER BY id DESC")
 
     def before(self) -> Row | None:
-        """The model that served last before the one in use: to go back to."""
+        """The model that served last before the one in use, but for those that were taken back: to go back to."""
         return next(
             iter(
                 self._db.rows(
-                    "SELECT * FROM models WHERE retired_at IS NOT NULL ORDER BY retired_at DESC, id DESC LIMIT 1"
+                    "SELECT * FROM models WHERE retired_at IS NOT NULL"
+                    " AND NOT EXISTS (SELECT 1 FROM taken_back WHERE model_id = models.id)"
+                    " ORDER BY retired_at DESC, id DESC LIMIT 1"
                 )
             ),
             None,
@@ -162,10 +164,40 @@ class Models:
         return int(cursor.lastrowid or 0)
 
     def promote(self, model_id: int, *, at: str) -> None:
-        """Let this one serve, and retire the one that does: one transaction, so that exactly one serves at any moment."""
+        """Let this one serve, and retire the one that does: one transaction, so that exactly one serves at any moment.
+
+        If it was taken back once, that is forgotten: a person's word counts more.
+        """
         with self._db.writing():
-            self._retire(at)
-            self._db.execute("UPDATE models SET promoted_at = ?, retired_at = NULL WHERE id = ?", (at, model_id))
+            self._replace(model_id, at)
+            self._db.execute("DELETE FROM taken_back WHERE model_id = ?", (model_id,))
+
+    # -- taken back
+
+    def take_back(self, model_id: int, *, before: int, why: str, at: str) -> None:
+        """Let the one before serve again, and note that this one was worse, all at once."""
+        with self._db.writing():
+            self._replace(before, at)
+            self._db.execute("INSERT INTO taken_back (model_id, at, why) VALUES (?, ?, ?)", (model_id, at, why))
+
+    def taken_back(self, model_id: int) -> Row | None:
+        """When and why this one was taken back; None if it was not."""
+        return next(iter(self._db.rows("SELECT at, why FROM taken_back WHERE model_id = ?", (model_id,))), None)
+
+    def last_taken_back(self) -> Row | None:
+        """The one that was taken back last: `model_id`, `at`, `why`."""
+        return next(iter(self._db.rows("SELECT * FROM taken_back ORDER BY at DESC, model_id DESC LIMIT 1")), None)
+
+    def was_regretted(self, fingerprint: str) -> bool:
+        """Whether a model that learned from just these labels was taken back."""
+        return bool(
+            self._db.value(
+                "SELECT EXISTS (SELECT 1 FROM taken_back CROSS JOIN models ON models.id = taken_back.model_id"
+                " CROSS JOIN trainings ON trainings.id = json_extract(models.recipe, '$.training_id')"
+                " WHERE trainings.fingerprint = ?)",
+                (fingerprint,),
+            )
+        )
 
     # -- judged again
 
@@ -204,6 +236,10 @@ class Models:
         )
 
     # -- inside a transaction
+
+    def _replace(self, model_id: int, at: str) -> None:
+        self._retire(at)
+        self._db.execute("UPDATE models SET promoted_at = ?, retired_at = NULL WHERE id = ?", (at, model_id))
 
     def _retire(self, at: str) -> None:
         self._db.execute("UPDATE models SET retired_at = ? WHERE promoted_at IS NOT NULL AND retired_at IS NULL", (at,))
