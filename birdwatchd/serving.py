@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from birdwatchd.core.errors import ModelError, Refused
+from birdwatchd.core.errors import DiskTrouble, ModelError, Refused
 from birdwatchd.core.settings import Inference
 from birdwatchd.edges.store import Request, Row, Store
 from birdwatchd.edges.vision import Classifier
@@ -94,12 +94,16 @@ class Serving:
             raise Refused(f"there is no model {model_id}", hint="see `birdwatchd models list`")
         return self._promote(row)
 
-    def roll_back(self, _: Request) -> Work:
-        """Let the model serve that served before."""
+    def roll_back(self, request: Request) -> Work:
+        """Let the model serve that served before; done again after a crash, it is the same one, and not the one after all."""
         yield from ()
-        row = self._store.models.before()
+        if "model_id" in request.arguments:
+            row = self._store.models.get(int(request.arguments["model_id"]))
+        else:
+            row = self._store.models.before()
         if row is None:
             raise Refused("no other model has named birds before", hint="see `birdwatchd models list`")
+        self._store.requests.make_definite(request.id, request.arguments | {"model_id": row["id"]})
         return self._promote(row)
 
     def load(self, row: Row) -> Classifier:
@@ -128,7 +132,10 @@ class Serving:
             raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
         try:
             model = self.load(row)  # proved before anything is changed
-        except ModelError as error:  # its own advice is for the model in use, and may be what was just tried
+        except (
+            ModelError,
+            DiskTrouble,
+        ) as error:  # their own advice is for the model in use, perhaps just the one that was tried
             raise Refused(
                 f"model {row['id']} cannot be used: {error.message}",
                 hint="nothing was changed; `birdwatchd models list` shows others, `birdwatchd train` makes a new one",

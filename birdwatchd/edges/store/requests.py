@@ -51,6 +51,11 @@ class Requests:
         with self._db.writing():
             self._db.execute("UPDATE requests SET taken_at = coalesce(taken_at, ?) WHERE id = ?", (at, request_id))
 
+    def make_definite(self, request_id: int, arguments: dict[str, Any]) -> None:
+        """Write down what a wish means now, before it is carried out: after a crash it must not mean something else."""
+        with self._db.writing():
+            self._db.execute("UPDATE requests SET arguments = ? WHERE id = ?", (json.dumps(arguments), request_id))
+
     def report(self, request_id: int, result: dict[str, Any]) -> None:
         """How far it is."""
         with self._db.writing():
