@@ -379,16 +379,27 @@ class Retraining:
         self._see_to_the_spotter()
         if self._running is not None and (self._store.models.latest_training() or {}).get("kind") != kind:
             raise Refused("another training is under way", hint="try again when it has ended; see `birdwatchd stats`")
-        running = self._running or self._begin(self._freeze(), kind)
-        while self._running is running:
-            yield Elsewhere(self.under_way() or {})
-            self._look_after(running)
-        row = self._store.models.latest_training() or {}
+        row = self._lesson_of(request)
+        if row is None:
+            running = self._running or self._begin(self._freeze(), kind)
+            self._store.requests.make_definite(request.id, request.arguments | {"training_id": running.training_id})
+            while self._running is running:
+                yield Elsewhere(self.under_way() or {})
+                if self._running is running:  # the daemon's round may have judged it meanwhile
+                    self._look_after(running)
+            row = self._store.models.latest_training() or {}
         return {
             "training_id": row.get("id"),
             "outcome": row.get("outcome"),
             "reasons": json.loads(row.get("reasons") or "[]"),
         }
+
+    def _lesson_of(self, request: Request) -> dict[str, Any] | None:
+        """The training that an earlier life did for this wish, if it came to an end: it is not done once more."""
+        row = self._store.models.latest_training()
+        if row is None or row["id"] != request.arguments.get("training_id"):
+            return None
+        return row if row["outcome"] in ("promoted", "kept") else None
 
     def preview(self) -> dict[str, Any]:
         """What a training would learn from now, and what not; nothing is begun.

@@ -14,6 +14,10 @@ that the crash tests lean on are in `GRIPS`; when a room is rebuilt, this table 
     normal-sync            the log is not synced with each commit
     no-file-sync           the log is synced, photos and folders are not
     no-folder-sync         the log and photos are synced, the folders after a move are not
+    no-page                nobody makes a page about a training: it takes seconds, and another process
+    row-before-file        wrong order: the log has a model whose file is not in the shelf yet
+    write-in-place         wrong order: a model is written under its final name, and not moved there
+    retire-first           wrong order: the model in use retires in a transaction of its own
 
 Several faults are separated by semicolons.
 """
@@ -26,7 +30,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,7 @@ from birdwatchd.cli import main
 from birdwatchd.edges.files import Files, disk
 from birdwatchd.edges.store import Decided, Journeys
 from birdwatchd.edges.store.connection import Connection
+from birdwatchd.edges.store.models import Models
 from tests.pictures import with_segment
 from tests.service.stubbed import stub_loader
 
@@ -50,6 +55,9 @@ GRIPS = {
     "fsync": "birdwatchd.edges.files.disk:fsync",
     "copy": "birdwatchd.edges.files.disk:copy_durably",
     "decode": "birdwatchd.edges.images:decode",
+    "enter_model": "birdwatchd.edges.store.models:Models.enter",
+    "promote_model": "birdwatchd.edges.store.models:Models.promote",
+    "make_page": "birdwatchd.reporting:Reporting.make",
 }
 
 LAUNCH = [sys.executable, "-m", "tests.crash.launching"]
@@ -202,6 +210,78 @@ def _unlink_before_copy() -> None:
     wrap("copy", around)
 
 
+def _no_page() -> None:
+    def make(*_: object) -> Generator[dict[str, Any], None, None]:
+        yield from ()
+
+    wrap("make_page", lambda _: make)
+
+
+def _row_before_file() -> None:
+    late: list[tuple[Path, Path]] = []
+
+    def rename_later(original: Function) -> Function:
+        def rename(source: Path, target: Path) -> None:
+            if target.suffix == ".onnx":
+                late.append((source, target))
+            else:
+                original(source, target)
+
+        return rename
+
+    def then_rename(original: Function) -> Function:
+        def enter(*args: Any, **kwargs: Any) -> Any:
+            entered = original(*args, **kwargs)
+            for source, target in late:
+                source.rename(target)
+            return entered
+
+        return enter
+
+    wrap("rename", rename_later)
+    wrap("enter_model", then_rename)
+
+
+def _write_in_place() -> None:
+    def around(original: Function) -> Function:
+        def rename(source: Path, target: Path) -> None:
+            if target.suffix != ".onnx":
+                original(source, target)
+                return
+            content = source.read_bytes()
+            with target.open("wb", buffering=0) as file:
+                for begin in range(0, len(content), len(content) // 3):
+                    file.write(content[begin : begin + len(content) // 3])
+            source.unlink()
+
+        return rename
+
+    wrap("rename", around)
+
+
+def _retire_first() -> None:
+    def around(original: Function) -> Function:
+        def promote(self: Models, model_id: int, *, at: str) -> None:
+            with self._db.writing():
+                self._retire(at)
+            original(self, model_id, at=at)
+
+        return promote
+
+    wrap("promote_model", around)
+
+
+WRONG_ORDERS: dict[str, Callable[[], None]] = {
+    "move-before-decision": _move_before_decision,
+    "receipt-before-move": _receipt_before_move,
+    "unlink-before-copy": _unlink_before_copy,
+    "no-page": _no_page,
+    "row-before-file": _row_before_file,
+    "write-in-place": _write_in_place,
+    "retire-first": _retire_first,
+}
+
+
 # -- disks that promise and do not keep
 
 
@@ -233,12 +313,8 @@ def put_in(one: str) -> None:
             wrap(grip, _at_nth(int(number), before=_sleep))
         case ["poison", how]:
             _poison(how)
-        case ["move-before-decision"]:
-            _move_before_decision()
-        case ["receipt-before-move"]:
-            _receipt_before_move()
-        case ["unlink-before-copy"]:
-            _unlink_before_copy()
+        case [order] if order in WRONG_ORDERS:
+            WRONG_ORDERS[order]()
         case ["normal-sync"]:
             _sync_as("NORMAL")
         case ["no-folder-sync"]:

@@ -10,7 +10,7 @@ import queue
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,12 @@ DEEP = 5
 
 
 class Ground:
-    """Where and how lives are lived: a folder to copy, files to drop, one disk or two, a sound program or one with a fault."""
+    """Where and how lives are lived: a folder to copy, files to drop, one disk or two, a sound program or one with a fault.
+
+    Args:
+        template: the folder to copy; None makes an empty one.
+        words: the command that is a life.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,9 @@ class Ground:
         disks: str = ONE_DISK,
         faults: Sequence[str] = (),
         models: Path | None = None,
+        template: Path | None = None,
+        words: Sequence[str] = ("scan", "--json"),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         killing.need_strace()
         if disks == TWO_DISKS:
@@ -50,9 +58,10 @@ class Ground:
         self._place = place
         self._files = files
         self._disks = disks
-        self._eye = {"EYE": "real"} if models else {}
+        self._eye = dict(environment or {}) | ({"EYE": "real"} if models else {})
+        self._words = words
         self._faults = fault(*faults)
-        self._template = lives.new_folder(place / "template")
+        self._template = template or lives.new_folder(place / "template")
         if models:
             shutil.copytree(models, self._template / shelving.MODELS, dirs_exist_ok=True)
         self._numbers = itertools.count(1)
@@ -91,7 +100,8 @@ class Ground:
                 self.die(root, point)
             with self._nursery() as nursery:
                 log = root.with_suffix(".calls")
-                return killing.watch(root, log, nursery=nursery, environment=self._eye | self._faults)
+                how = {"environment": self._eye | self._faults, "words": self._words}
+                return killing.watch(root, log, nursery=nursery, **how)
 
     def ending(self) -> lives.Ending:
         """What an undisturbed life makes of the files."""
@@ -104,7 +114,13 @@ class Ground:
         """A life to the entry of a call; says which it was, or None."""
         log = root.with_suffix(".calls")
         with self._nursery() as nursery:
-            return killing.live_until(root, point, log, nursery=nursery, environment=self._eye | self._faults)
+            how = {"environment": self._eye | self._faults, "words": self._words}
+            return killing.live_until(root, point, log, nursery=nursery, **how)
+
+    def ask(self, root: Path, *words: str) -> lives.Lived:
+        """Another command of the sound program."""
+        with self._nursery() as nursery:
+            return lives.live(root, words=words, nursery=nursery, environment=self._eye)
 
     def recover(self, root: Path) -> None:
         """A life of the sound program, to its end."""

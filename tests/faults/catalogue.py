@@ -70,6 +70,7 @@ ROWS: dict[str, str] = {
     "C12": "out of memory",
     "C13": "any order of what people and machines do",
     "C14": "people move and delete kept photos meanwhile",
+    "C15": "killed at each system call of a promotion, a rollback, the end of a training",
     # disk
     "D01": "disk full, each folder",
     "D02": "no inodes left",
