@@ -153,6 +153,16 @@ def test_a_storm_of_hang_ups_neither_stops_nor_restarts_it(root: Path) -> None:
     books.check(root, dropped)
 
 
+def ended(process: "subprocess.Popen[bytes]") -> int:
+    """Its exit code; or, of one that does not end, where each of its threads waits in the kernel."""
+    try:
+        return process.wait(90)
+    except subprocess.TimeoutExpired:
+        threads = sorted(Path(f"/proc/{process.pid}/task").iterdir())
+        where = [f"{(one / 'comm').read_text().strip()}: {(one / 'wchan').read_text()}" for one in threads]
+        raise AssertionError(f"it hangs: {'; '.join(where)}") from None
+
+
 @pytest.mark.fault("C06")
 def test_when_its_terminal_is_closed_it_stops_as_if_told_to(root: Path) -> None:
     """A daemon that nobody sees any more would keep the folder locked for the next one."""
@@ -170,7 +180,7 @@ def test_when_its_terminal_is_closed_it_stops_as_if_told_to(root: Path) -> None:
         for _ in range(50):  # one may come while another is being seen to
             if process.poll() is None:
                 process.send_signal(signal.SIGHUP)
-        assert process.wait(90) in {0, 120}, "120: Python could not say good-bye to the terminal"
+        assert ended(process) in {0, 120}, "120: Python could not say good-bye to the terminal"
         assert status(root)["state"] == "stopped"
     finally:
         process.kill()
