@@ -38,6 +38,7 @@ CHORES: tuple[tuple[str, float], ...] = (
     ("backup", 0.25),  # a look; one is made each day
     ("expire-quarantine", 24.0),
     ("tidy", 24.0),
+    ("tidy-models", 1.0),
     ("compare", 1 / 6),
     ("audit", 1 / 6),
     ("reconsider", 24.0),  # seldom: each look is one more chance to condemn a good model

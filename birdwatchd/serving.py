@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from birdwatchd.core.errors import DiskTrouble, ModelError, Refused
+from birdwatchd.core.errors import DiskTrouble, ModelError, ModelMissing, Refused
 from birdwatchd.core.settings import Inference
 from birdwatchd.edges.store import Request, Row, Store
 from birdwatchd.edges.vision import Classifier
@@ -132,6 +132,11 @@ class Serving:
             raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
         try:
             model = self.load(row)  # proved before anything is changed
+        except ModelMissing as error:
+            raise Refused(
+                f"model {row['id']} cannot be used: its file is gone; only the newest models keep theirs",
+                hint="nothing was changed; `birdwatchd models list` shows which files are gone, `birdwatchd train` makes a new model",
+            ) from error
         except (
             ModelError,
             DiskTrouble,

@@ -43,6 +43,7 @@ from birdwatchd.reporting import Reporting
 from birdwatchd.retraining import Retraining
 from birdwatchd.review import Review, Work
 from birdwatchd.serving import Serving
+from birdwatchd.tidying import Tidying
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class Worker:
         self.rejudging = Rejudging(files, store, settings, now=now)
         self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
+        self.tidying = Tidying(files, store)
         self.review.also = {
             "train": self._train,
             "promote": self.serving.promote,
@@ -382,6 +384,8 @@ class Worker:
             case "tidy":
                 with self._survived("log"):
                     self.keeper.tidy()
+            case "tidy-models":
+                self._tidy_models()
             case "audit":
                 with self._survived("log"):
                     self._put_up()
@@ -410,6 +414,12 @@ class Worker:
         if self.serving.model is not before:
             self._tell_of_the_change()
         return worked
+
+    def _tidy_models(self) -> None:
+        """What learning left behind; not while a page is made, which reads a training's folder."""
+        if "root" not in self.condition.problems and not self.reporting.under_way:
+            with self._survived("old models"):
+                self.tidying.tidy()
 
     def _put_up(self) -> None:
         """Some of the photos that the machine is sure of are put up for a look all the same."""

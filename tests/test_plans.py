@@ -115,7 +115,17 @@ def live(root: Path) -> None:
         assert store.connection.value("SELECT max(id) FROM photos") == newest + 3
         (kept,) = store.connection.rows("SELECT id FROM photos WHERE state = 'review' AND id > ?", (newest,))
         wish = store.requests.ask("label", {"photo_id": kept["id"], "species": "robin"}, actor=None, at=now_utc())
-        for name in ("checkpoint", "expire-quarantine", "expire-quarantine", "backup", "tidy", "audit", "reconsider"):
+        chores = (
+            "checkpoint",
+            "expire-quarantine",
+            "expire-quarantine",
+            "backup",
+            "tidy",
+            "tidy-models",
+            "audit",
+            "reconsider",
+        )
+        for name in chores:
             worker.do_chore(Chore(name))
             clock.now_s += max(worker.step(), 0.01)
         assert store.requests.get(wish).outcome == "done"

@@ -1,6 +1,7 @@
 """Commands about learning: train, and the shelf of models."""
 
 import json as jsonlib
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -112,8 +113,9 @@ def refile(
 @models.command(name="list")
 def list_models(root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Every model, the latest first; the one in use is marked."""
-    with open_log(chosen_settings(root, config)) as store:
-        rows = [_shown(row, store) for row in store.models.all()]
+    settings = chosen_settings(root, config)
+    with open_log(settings) as store:
+        rows = [_shown(row, store, settings.root) for row in store.models.all()]
     if json:
         as_json(rows)
     elif not rows:
@@ -128,7 +130,7 @@ def list_models(root: RootOption = None, config: ConfigOption = None, json: Json
             ("right", "right"),
             ("report", "report"),
         ]
-        table(rows, columns)
+        table([row | {"use": _use_in_words(row)} for row in rows], columns)
 
 
 @models.command()
@@ -139,7 +141,7 @@ def show(model: int, root: RootOption = None, config: ConfigOption = None, json:
         row = store.models.get(model)
         if row is None:
             raise Refused(f"there is no model {model}", hint="see `birdwatchd models list`")
-        shown = _shown(row, store)
+        shown = _shown(row, store, settings.root)
     shown |= {
         "labels": jsonlib.loads(row["labels"]),
         "metrics": jsonlib.loads(row["metrics"]),
@@ -154,7 +156,8 @@ def show(model: int, root: RootOption = None, config: ConfigOption = None, json:
     say(f"  knows: {', '.join(shown['labels'])}")
     for name, value in shown["metrics"].items():
         say(f"  {name.replace('_', ' ')}: {value:g}")
-    say(f"  file: {shown['path']}")
+    gone = " is gone, so it cannot be used again; only the newest models keep theirs" if shown["file_gone"] else ""
+    say(f"  file: {shown['path']}{gone}")
     if shown["report"] is not None:
         say(f"  report: {settings.root / shown['report']}")
 
@@ -187,7 +190,11 @@ def _change(kind: str, arguments: dict[str, Any], root: RootOption, config: Conf
         say(f"Model {result['model_id']} names birds now: {', '.join(result['labels'])}")
 
 
-def _shown(row: dict[str, Any], store: Store) -> dict[str, Any]:
+def _use_in_words(row: dict[str, Any]) -> str:
+    return ", ".join(filter(None, (row["use"], "file gone" if row["file_gone"] else "")))
+
+
+def _shown(row: dict[str, Any], store: Store, root: Path) -> dict[str, Any]:
     metrics = jsonlib.loads(row["metrics"])
     taken_back = store.models.taken_back(row["id"])
     in_use = row["promoted_at"] is not None and row["retired_at"] is None
@@ -195,6 +202,7 @@ def _shown(row: dict[str, Any], store: Store) -> dict[str, Any]:
         "id": row["id"],
         "use": "in use" if in_use else "taken back" if taken_back else "retired" if row["retired_at"] else "",
         "taken_back": taken_back,
+        "file_gone": not (root / row["path"]).exists(),
         "kind": row["kind"],
         "made": moment(row["created_at"]),
         "knows": len(jsonlib.loads(row["labels"])),

@@ -28,6 +28,9 @@ from birdwatchd.core.tuning import NEEDED
 PROGRAM = "birdwatchd.training"
 BUILD_TIMEOUT_S = 120.0
 
+PART, GONE = ".part", ".gone"
+"""How the hidden name ends that a job's folder has until it is whole, and from the moment when it goes."""
+
 UNHEARD_AFTER_S = 60.0
 """So long a due training may wait before somebody is told that nobody begins it."""
 
@@ -78,7 +81,7 @@ def write_down(folder: Path, job: Job, embeddings: npt.NDArray[np.float32]) -> N
         (folder / CALLED_OFF_FILE).touch()
         raise TransientError(f"an older training {folder.name} has not come to its end yet")
     (folder.parent / DUE / folder.name).unlink(missing_ok=True)
-    part = folder.with_name(f".{folder.name}.part")
+    part = folder.with_name(f".{folder.name}{PART}")
     for old in (part, folder):
         if old.exists():
             shutil.rmtree(old)
@@ -91,6 +94,44 @@ def write_down(folder: Path, job: Job, embeddings: npt.NDArray[np.float32]) -> N
         _sync(text.fileno(), text.flush)
     part.rename(folder)
     _sync_folder(folder.parent)
+
+
+def job_folders(jobs: Path) -> list[Path]:
+    """The folders of all trainings that are still there, the oldest first.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    folders = [path for path in jobs.glob("*") if path.name.isdecimal() and path.is_dir() and not path.is_symlink()]
+    return sorted(folders, key=lambda path: int(path.name))
+
+
+def take_away(folder: Path) -> int | None:
+    """Remove a job's folder, whole or not at all; returns how many bytes went, None if somebody is still to work on it.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    if _is_under_way(folder) or (folder.parent / DUE / folder.name).exists():
+        return None
+    freed_bytes = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    gone = folder.with_name(f".{folder.name}{GONE}")
+    if gone.exists():
+        shutil.rmtree(gone)
+    folder.rename(gone)
+    shutil.rmtree(gone)
+    return freed_bytes
+
+
+def clear_litter(jobs: Path) -> None:
+    """Remove what a death left of jobs that were just being written down or taken away; only while no training is begun.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    for path in jobs.glob(".*"):
+        if path.name.endswith((PART, GONE)) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
 
 
 def _sync(handle: int, flush: Callable[[], None]) -> None:

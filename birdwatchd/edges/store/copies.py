@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from birdwatchd.core.errors import DamagedDatabase, DiskTrouble, Refused, StoreBusy
 from birdwatchd.edges.store.connection import BUSY_TIMEOUT_S, Connection, refuse_half_restored, refuse_newer, translated
@@ -73,6 +74,21 @@ def backups_in(folder: Path) -> list[Backup]:
         except (OSError, ValueError):  # gone meanwhile; or no date
             continue
     return sorted(found, key=lambda one: (one.number, one.made_at))
+
+
+def serving_in(path: Path) -> dict[str, Any] | None:
+    """The model that names birds once this backup is restored, its `path` and `recipe`; None if there is none.
+
+    Raises:
+        DamagedDatabase: it is not sound.
+        StoreBusy, DiskTrouble: it cannot be read now.
+    """
+    with translated(path), closing(_reading(path)) as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'models'").fetchone() is None:
+            return None
+        found = db.execute("SELECT path, recipe FROM models WHERE promoted_at IS NOT NULL AND retired_at IS NULL")
+        row = found.fetchone()
+        return None if row is None else {"path": row[0], "recipe": row[1]}
 
 
 @contextmanager

@@ -41,16 +41,24 @@ class Models:
 
     def before(self) -> Row | None:
         """The model that served last before the one in use, but for those that were taken back: to go back to."""
-        return next(
-            iter(
-                self._db.rows(
-                    "SELECT * FROM models WHERE retired_at IS NOT NULL"
-                    " AND NOT EXISTS (SELECT 1 FROM taken_back WHERE model_id = models.id)"
-                    " ORDER BY retired_at DESC, id DESC LIMIT 1"
-                )
-            ),
-            None,
+        return next(iter(self.served_before(1)), None)
+
+    def served_before(self, count: int) -> list[Row]:
+        """So many of those that `before` would give one after the other, if each turned out worse in its turn."""
+        return self._db.rows(
+            "SELECT * FROM models WHERE retired_at IS NOT NULL"
+            " AND NOT EXISTS (SELECT 1 FROM taken_back WHERE model_id = models.id)"
+            " ORDER BY retired_at DESC, id DESC LIMIT ?",
+            (count,),
         )
+
+    def newest(self, count: int) -> list[Row]:
+        """The newest models, whether they ever served or not."""
+        return self._db.rows("SELECT * FROM models ORDER BY id DESC LIMIT ?", (count,))
+
+    def paths(self) -> set[str]:
+        """Every file that any model ever had."""
+        return {row["path"] for row in self._db.rows("SELECT path FROM models")}
 
     # -- what to learn from
 

@@ -6,6 +6,7 @@ from birdwatchd.edges.vision.spotter import (
     ProviderUnavailable,
     Session,
     Spotter,
+    engines_of,
     open_onnx_session,
     usable_cores,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "ProviderUnavailable",
     "Session",
     "Spotter",
+    "engines_of",
     "open_onnx_session",
     "usable_cores",
 ]
