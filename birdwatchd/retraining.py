@@ -19,7 +19,7 @@ from birdwatchd.core.hours import is_within
 from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Job, Report
 from birdwatchd.core.naming import KINDS
 from birdwatchd.core.settings import Settings
-from birdwatchd.core.tuning import Tuning
+from birdwatchd.core.tuning import LABELS_TO_FINETUNE, Tuning
 from birdwatchd.dataset import Dataset, freeze
 from birdwatchd.edges.clock import as_utc_text
 from birdwatchd.edges.errand import Errand
@@ -39,9 +39,6 @@ LOOK_EVERY_S = 2.0
 
 AGAIN_AFTER_S = 60.0
 """When a training could not be begun, because of the disk for instance."""
-
-LABELS_TO_FINETUNE = 200
-"""With fewer a whole network learns them by heart, and nothing is held out that could show it."""
 
 BATCH_JOB = "show-batch"
 """Folder of what is drawn, beside the jobs, which have numbers."""

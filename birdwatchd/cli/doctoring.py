@@ -69,6 +69,7 @@ def _look(root: Path | None, config: Path | None) -> "Iterator[Finding]":
         settings=settings,
         age_s=_age_s,
         unit=systemd.unit(),
+        find_unit=systemd.unit,
     )
 
 

@@ -10,6 +10,9 @@ from birdwatchd.core.settings import Settings
 NEEDED = ("torch", "torchvision", "fastai", "timm", "onnxscript")
 """What the extra `train` brings; each is a module's name."""
 
+LABELS_TO_FINETUNE = 200
+"""With fewer a whole network learns them by heart, and nothing is held out that could show it."""
+
 Strategy = Literal["squish", "pad", "crop", "random-crop"]
 
 _AS_SERVED: Mapping[Strategy, Resize] = {"squish": "squash", "pad": "pad", "crop": "crop", "random-crop": "squash"}

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from birdwatchd import __version__
 from birdwatchd.core import shelving
@@ -11,10 +10,13 @@ from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull
 from birdwatchd.core.photo import State
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
+from birdwatchd.doctor.finding import Finding, parted
+from birdwatchd.doctor.learning import of_learning, of_training_units
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.store.copies import backups_in
 from birdwatchd.edges.systemd import Unit
+from birdwatchd.edges.trainer import NOBODY_BEGINS_IT
 from birdwatchd.edges.vision import Classifier, Spotter
 from birdwatchd.edges.walls import Wall
 from birdwatchd.mover import LOST
@@ -28,20 +30,6 @@ STALE_STATUS_S = 3
 """A running daemon writes its status every sweep; after this many missed sweeps it counts as hanging."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `advice` says what to do; None when all is well."""
-
-    subject: str
-    what: str
-    advice: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing need be done."""
-        return self.advice is None
-
-
 def examine(
     files: Files,
     *,
@@ -49,12 +37,14 @@ def examine(
     settings: Settings,
     age_s: Callable[[str], float],
     unit: Unit | None,
+    find_unit: Callable[[str], Unit | None],
 ) -> Iterator[Finding]:
-    """Look at folder, log, eye, daemon, books, backups, disk and service, one finding each.
+    """Look at folder, log, eye, learning, daemon, books, backups, disk and services, one finding each.
 
     Args:
         age_s: seconds since a moment given as ISO-8601 UTC.
         unit: the service, where it is installed.
+        find_unit: other services by name; None where one is not installed.
     """
     try:
         files.check(mend=False)
@@ -70,6 +60,7 @@ def examine(
             yield from _log(store)
             if spotter_id is not None:
                 yield _model(files, store.models.serving(), spotter_id, settings.training.min_labels_per_species)
+            yield from of_learning(files, store, settings, spotter_id, age_s)
             yield from _daemon(files, store.requests.status(), settings.inbox.sweep_s, age_s)
             yield from _books(files, store)
             yield from _names(store)
@@ -79,6 +70,7 @@ def examine(
         yield _backups(files, age_s)
     yield _disk(files, int(settings.inbox.reserve_mb * 1e6))
     yield of_unit(unit)
+    yield from of_training_units(unit, settings.training.run_by, find_unit)
 
 
 def _bad(subject: str, error: BirdwatchdError) -> Finding:
@@ -141,7 +133,7 @@ BETTER_ADVICE = {
 """What the system says of itself, whatever birdwatchd was about to do."""
 
 
-SEEN_HERE_TOO = ("the name ", "birds are named by nobody: ")
+SEEN_HERE_TOO = ("the name ", "birds are named by nobody: ", NOBODY_BEGINS_IT)
 """How problems of the daemon begin that the doctor finds for itself, and says more of."""
 
 
@@ -164,18 +156,8 @@ def _running_daemon(status: Row) -> Iterator[Finding]:
 
 def _advised(problem: str) -> tuple[str, str]:
     """A problem as the daemon tells it, and what to do about it; that is empty when nothing need be done."""
-    what, hint = _parted(problem)
+    what, hint = parted(problem)
     return what, next((advice for words, advice in BETTER_ADVICE.items() if words in what), hint)
-
-
-def _parted(problem: str) -> tuple[str, str]:
-    """A problem as the daemon tells it, "what (what to do)", in its two parts; the second is empty when it has none."""
-    depth = 0
-    for index in range(len(problem) - 1, -1, -1):
-        depth += (problem[index] == ")") - (problem[index] == "(")
-        if depth == 0:
-            return (problem[:index].rstrip(), problem[index + 1 : -1]) if problem.endswith(")") else (problem, "")
-    return problem, ""
 
 
 def _books(files: Files, store: Store) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, Refused
 from birdwatchd.core.settings import TABLES, Settings
 from birdwatchd.doctor.blanking import STRUCK, Blanking
-from birdwatchd.doctor.findings import Finding
+from birdwatchd.doctor.finding import Finding
 from birdwatchd.edges import machine, systemd
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.store.summary import Summary

@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 UNIT = "birdwatchd.service"
+TRAINING_UNIT, TRAINING_PATH = "birdwatchd-train.service", "birdwatchd-train.path"
+"""What does the trainings, and what sees that one is due."""
+
 ANSWER_WITHIN_S = 10.0
 
 START_S = 60.0
@@ -70,7 +73,7 @@ class Notifier:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What systemd says of our unit.
+    """What systemd says of a unit of ours.
 
     Attributes:
         state: active, activating, inactive, failed …
@@ -92,9 +95,9 @@ class Unit:
     properties: dict[str, str]
 
 
-def unit() -> Unit | None:
-    """Our unit; None where it is not installed or there is no systemd."""
-    said = _said(["systemctl", "show", "--all", UNIT])
+def unit(name: str = UNIT) -> Unit | None:
+    """A unit of ours; None where it is not installed or there is no systemd."""
+    said = _said(["systemctl", "show", "--all", name])
     told = dict(line.split("=", 1) for line in (said or "").splitlines() if "=" in line)
     if told.get("LoadState") != "loaded":
         return None

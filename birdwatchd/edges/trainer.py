@@ -5,6 +5,7 @@ as due: `birdwatchd-train.path` sees that and starts a program that has memory, 
 look after it by the files in the job's folder alone (`birdwatchd.core.course`), and so may whoever comes after us.
 """
 
+import contextlib
 import fcntl
 import importlib.util
 import json
@@ -14,8 +15,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +36,21 @@ PART, GONE = ".part", ".gone"
 UNHEARD_AFTER_S = 60.0
 """So long a due training may wait before somebody is told that nobody begins it."""
 
+NOBODY_BEGINS_IT = "a training waits, and nobody begins it"
+WAKE_IT = "`sudo systemctl restart birdwatchd-train.path`; if that does not help, `systemctl status birdwatchd-train` says why"
+
 GRACE_S = 60.0
 """The program ends itself when its time is up; one that hangs is called off by us so much later."""
 
 
 def can_finetune() -> bool:
     """Whether the extra `train` is installed here; nothing of it is loaded for that."""
-    return all(importlib.util.find_spec(name) is not None for name in NEEDED)
+    return not missing_for_finetuning()
+
+
+def missing_for_finetuning() -> list[str]:
+    """What of the extra `train` is not installed here, by the names of its modules; nothing of it is loaded for that."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
 def build_spotter(models: Path) -> Path:
@@ -276,11 +286,7 @@ class Course:
         # In this order, for who begins it locks it before it takes it from the list.
         if self._due.exists():
             if self._clock() - self._since > UNHEARD_AFTER_S:
-                raise TransientError(
-                    "a training waits, and nobody begins it",
-                    hint="`sudo systemctl restart birdwatchd-train.path`; if that does not help,"
-                    " `systemctl status birdwatchd-train` says why",
-                )
+                raise TransientError(NOBODY_BEGINS_IT, hint=WAKE_IT)
             return None
         if self._is_due:
             self._is_due, self._since = False, self._clock()
@@ -307,6 +313,44 @@ class Course:
             return None
         self.call_off()
         return Return(well=False, words="it took too long", hint="see max_minutes under [training] in config.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """How a training stands, as far as its files tell.
+
+    Attributes:
+        state: "nobody" has not said a word of it yet, or has died.
+        at: when the last thing was heard of it, ISO-8601 UTC; None if nothing was.
+        progress: what it said last.
+    """
+
+    state: Literal["due", "under way", "over", "nobody"]
+    at: str | None
+    progress: Progress | None
+
+
+def sign_of(folder: Path) -> Sign:
+    """Look at a training without touching it; beside a daemon that looks after it.
+
+    Raises:
+        OSError: this user may not look.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return Sign("due", _moment_of(folder.parent / DUE / folder.name), None)
+    if (folder / REPORT_FILE).exists() or (folder / FAILURE_FILE).exists():
+        return Sign("over", None, None)
+    # Who has said something has its lock: one that is just about to take it must not find it taken by us.
+    try:
+        progress = Progress.from_json((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
+        at = _moment_of(folder / PROGRESS_FILE)
+    except (FileNotFoundError, ValueError):
+        return Sign("nobody", None, None)
+    return Sign("under way" if _is_under_way(folder) else "nobody", at, progress)
+
+
+def _moment_of(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
 
 
 def _is_under_way(folder: Path) -> bool:

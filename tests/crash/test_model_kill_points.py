@@ -149,6 +149,7 @@ def check_at_the_end(ground: Ground, garden: Garden, story: Story) -> None:
         settings=Settings(root=root),
         age_s=lambda _: 0.0,
         unit=None,
+        find_unit=lambda _: None,
     )
     complaints = [f"{one.subject}: {one.what}" for one in findings if not one.ok and one.subject != "disk"]
     assert complaints == [], f"the doctor complains: {complaints}"

@@ -66,12 +66,14 @@ class Models:
         """Photos that a person named and that are still there, each with its embedding as bytes; oldest first."""
         return self._db.rows(
             "SELECT photos.id, photos.sha256, photos.path, photos.camera, photos.captured_at, said.label, embeddings.vector"
-            " FROM current_labels AS said"
-            " JOIN photos ON photos.id = said.photo_id"
-            " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
-            " WHERE photos.state IN ('filed', 'empty', 'review') ORDER BY photos.id",
+            f" {_LEARNABLE} ORDER BY photos.id",
             (spotter_id,),
         )
+
+    def learnable(self, spotter_id: str) -> dict[str, int]:
+        """How many of these photos have each name."""
+        rows = self._db.rows(f"SELECT said.label, count(*) AS n {_LEARNABLE} GROUP BY said.label", (spotter_id,))
+        return {row["label"]: row["n"] for row in rows}
 
     def latest_label(self) -> int | None:
         """Id of the newest human word."""
@@ -258,6 +260,13 @@ class Models:
             (at, outcome, json.dumps(list(reasons)), training_id),
         )
 
+
+_LEARNABLE = (
+    "FROM current_labels AS said"
+    " JOIN photos ON photos.id = said.photo_id"
+    " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
+    " WHERE photos.state IN ('filed', 'empty', 'review')"
+)
 
 _JUDGED_BY_OTHERS = (
     "FROM photos"
