@@ -11,6 +11,9 @@ from birdwatchd.core.errors import ModelDamaged, Refused
 from birdwatchd.core.job import EMBEDDINGS_FILE, JOB_FILE, Epoch, Guess, Job
 from birdwatchd.core.thresholds import sure_above
 
+JUDGED_ALONE = 5
+"""So many held-out photos of a species judge it; of one with fewer, what was learned judges as well, out of fold."""
+
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
@@ -76,6 +79,12 @@ class Lesson:
     def learnable(self) -> Mask:
         """What may be trained on, but for cross-validation."""
         return ~self.held_out & ~self.doubted
+
+    @property
+    def judges_out_of_fold(self) -> Mask:
+        """What is learned from and judges all the same, by models of other folds: species of which hardly anything is held out."""
+        held_out = np.bincount(self.labels[self.held_out & (self.labels >= 0)], minlength=len(self.names))
+        return np.asarray(~self.held_out & (held_out[self.labels] < JUDGED_ALONE))
 
     def doubting(self, doubted: Mask) -> Self:
         """The same without training on these."""

@@ -183,6 +183,8 @@ def _told(job: Job, report: Report, verdict: Verdict, judged_at: datetime, page:
         judged=len(judged),
         interval=wilson(right, len(judged)),
         by_holding_out=any(one.held_out for one in job.examples),
+        by_turns=not {guess.photo_id for guess in report.guesses}
+        <= {one.photo_id for one in job.examples if one.held_out},
         learned=sum(not one.held_out and one.photo_id not in held_back for one in job.examples),
         held_back=len(held_back),
         batch=BATCH_FILE if (page / BATCH_FILE).exists() else None,

@@ -195,7 +195,8 @@ def squares(
 def sides(lesson: Lesson, there: Mask) -> tuple[Labels, Labels, Labels]:
     """Which photos are taught, by which the rounds are told apart and certainty is measured, and which judge the model.
 
-    The held-out ones judge, and do nothing else; as long as there are none, the first fold that can do so does both of the latter.
+    The held-out ones judge, and do nothing else. The first fold that can do so does both of the latter for species of which hardly
+    anything is held out.
     A species is taught in any case, or it could not be named at all.
 
     Raises:
@@ -207,7 +208,7 @@ def sides(lesson: Lesson, there: Mask) -> tuple[Labels, Labels, Labels]:
             raise Refused(f"no photo of {name} can be read", hint="see whether its photos are still in library/")
     apart = _apart(lesson, taught, there)
     checked = apart & ~lesson.doubted
-    judged = lesson.held_out & there if lesson.held_out.any() else apart
+    judged = (lesson.held_out & there) | (apart & lesson.judges_out_of_fold)
     if not checked.any() or not judged.any():
         raise Refused(
             "all photos are of one visit: they can be learned, but not judged", hint="name photos of other days"

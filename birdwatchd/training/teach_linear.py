@@ -66,11 +66,12 @@ def learn(lesson: Lesson, folder: Path, tell: Callable[[float, str], None]) -> L
     path = export.write_linear(folder, card, weights, rule, warmth)
     served = Classifier.load(path, model_id=0, spotter_id=lesson.job.spotter_id).classify(lesson.embeddings)
     parity = proved_alike(served, export.answers(weights, rule, warmth, lesson.embeddings))
-    if lesson.held_out.any():
-        judged = np.flatnonzero(lesson.held_out)
-        guesses = guessed(lesson, judged, served[0][judged].astype(np.float64), served[1][judged].astype(np.float64))
-    else:
-        guesses = guessed(lesson, unseen.places, linear.softmax(unseen.logits / warmth), rule.of(unseen.signs))
+    judged = np.flatnonzero(lesson.held_out)
+    guesses = guessed(lesson, judged, served[0][judged].astype(np.float64), served[1][judged].astype(np.float64))
+    turns = lesson.judges_out_of_fold[unseen.places]
+    guesses += guessed(
+        lesson, unseen.places[turns], linear.softmax(unseen.logits[turns] / warmth), rule.of(unseen.signs[turns])
+    )
     return Learned(path, guesses, {"temperature": warmth}, parity)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.core import splits
-from birdwatchd.core.splits import FOLDS, HOLD_OUT_FROM, SAME_SCENE, Labelled, split, visits
+from birdwatchd.core.splits import FOLDS, HOLD_OUT_FROM, KEPT_TO_LEARN, SAME_SCENE, Labelled, split, visits
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -174,6 +174,44 @@ def test_looks_are_compared_across_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     assert found == [numbers.index(number) for number in numbers]
 
 
+def compared_in_full(embeddings: Embeddings) -> list[int]:
+    """For each photo the smallest place of those that look the same, told the long way."""
+    roots = np.sqrt(embeddings.astype(np.float64))
+    roots /= np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
+    groups = np.arange(len(roots))
+    for row, cosines in enumerate(roots @ roots.T):
+        groups[np.isin(groups, groups[cosines > SAME_SCENE])] = groups[row]
+    return [groups.tolist().index(group) for group in groups.tolist()]
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.35, 1.0], ids=["one scene", "scenes that are nearly one", "many scenes"])
+@pytest.mark.parametrize("pairs", [7, 4096])
+def test_the_quick_comparison_ties_what_the_full_one_ties(
+    monkeypatch: pytest.MonkeyPatch, spread: float, pairs: int
+) -> None:
+    monkeypatch.setattr(splits, "_ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(splits, "_PAIRS_AT_ONCE", pairs)
+    monkeypatch.setattr(splits, "_DIRECTIONS", 12)
+    chance = np.random.default_rng(5)
+    looks = np.exp(chance.normal(0, 1, (1, 60)) + spread * chance.normal(0, 1, (230, 60))).astype(np.float32)
+    copies = chance.integers(0, 230, (2, 40))
+    looks[copies[0]] = looks[copies[1]] * chance.normal(1, 0.25, (40, 60)).clip(0.1).astype(np.float32)
+    looks[17] = looks[120] = 0
+    assert visits([photo(number) for number in range(230)], looks) == compared_in_full(looks)
+
+
+def test_between_two_steps_of_a_comparison_others_have_their_turn_soon() -> None:
+    """With 20,000 photos a step takes some hundredths of a second; what is bounded is what a step compares, and how often it pauses."""
+    looks = np.random.default_rng(6).gamma(1.0, 1.0, (3000, 200)).astype(np.float32)
+    steps = splits.visits_in_steps([photo(number) for number in range(3000)], looks)
+    began, longest, turns = time.perf_counter(), 0.0, 0
+    for _ in steps:
+        now = time.perf_counter()
+        longest, began, turns = max(longest, now - began), now, turns + 1
+    assert turns > 3000 / splits._ROWS_AT_ONCE
+    assert longest < 0.5
+
+
 def test_the_embeddings_that_are_given_stay_as_they_are() -> None:
     given_ones = np.full((2, 4), 4, np.float32)
     visits([photo(1), photo(2)], given_ones)
@@ -263,6 +301,45 @@ def test_adding_photos_never_changes_an_old_photos_side(
         assert len({fold for fold, mine in zip(after.folds, tied, strict=True) if mine == visit}) == 1
     again = split(later, tied, known_sides=after.sides)
     assert again == after, "and so it stays"
+
+
+@given(many_in_visits(), st.data())
+def test_a_species_keeps_visits_to_learn_before_it_gives_one_away(
+    album: tuple[list[Labelled], list[int]], data: st.DataObject
+) -> None:
+    photos, found = album
+    cut = split(photos, found, known_sides={})
+    first = {visit: found.index(visit) for visit in found}
+    for label in SPECIES:
+        own = [index for index in first.values() if {photos[i].label for i in _of(found, index)} == {label}]
+        mixed = [index for index in first.values() if label in {photos[i].label for i in _of(found, index)} - {""}]
+        if any(cut.held_out[index] for index in own):
+            assert sum(not cut.held_out[index] for index in mixed) >= KEPT_TO_LEARN
+    shown = data.draw(st.integers(0, len(photos)))
+    again = split(photos[:shown], found[:shown], known_sides=cut.sides)
+    assert again.held_out == cut.held_out[:shown]
+
+
+def _of(found: list[int], index: int) -> list[int]:
+    return [place for place, visit in enumerate(found) if visit == found[index]]
+
+
+def test_a_species_that_grows_past_the_bound_holds_out_new_visits_alone() -> None:
+    """What a model in use has learned never judges it, and what judges was never learned: nothing changes sides."""
+    photos, _ = in_own_visits(HOLD_OUT_FROM)
+    parrots = [photo(1000 + number, label="parrot") for number in range(200)]
+    sides: dict[str, bool] = {}
+    was: list[bool] = []
+    for count in range(1, 201):
+        cut = split([*photos, *parrots[:count]], list(range(HOLD_OUT_FROM + count)), known_sides=sides)
+        now, sides = cut.held_out[HOLD_OUT_FROM:], cut.sides
+        assert now[:-1] == was
+        was = now
+    assert not any(was[:KEPT_TO_LEARN])
+    assert 0.12 < sum(was) / 200 < 0.28
+    at_once = split([*photos, *parrots[:12]], list(range(HOLD_OUT_FROM + 12)), known_sides={}).held_out[HOLD_OUT_FROM:]
+    assert sum(at_once) <= 2, "of all at once it keeps as many"
+    assert sides == split([*photos, *parrots], list(range(HOLD_OUT_FROM + 200)), known_sides=sides).sides
 
 
 def in_own_visits(count: int) -> tuple[list[Labelled], list[int]]:

@@ -84,15 +84,21 @@ def test_what_was_chosen_survives_the_way_through_the_job(tmp_path: Path, spotte
             Tuning.from_recipe(wrong)
 
 
-def test_held_out_photos_only_judge_and_without_any_the_first_fold_does_but_every_species_is_taught(
+def test_held_out_photos_only_judge_and_where_they_are_few_the_first_fold_does_too_but_every_species_is_taught(
     tmp_path: Path, spotter: Spotter
 ) -> None:
     one = lessons.Lesson.read(freeze(tmp_path / "a", garden(each=6), spotter, held_out_one_in=3))
     there = np.ones(18, dtype=bool)
     taught, checked, judged = teach_finetuned.sides(one, there)
-    assert judged.tolist() == np.flatnonzero(one.held_out).tolist()
+    assert judged.tolist() == sorted([*np.flatnonzero(one.held_out), *checked]), (
+        "two held out of each are too few alone"
+    )
     assert (one.folds[checked] == one.folds[~one.held_out].min()).all()
-    assert sorted([*taught, *checked, *judged]) == list(range(18))
+    assert sorted([*taught, *judged]) == list(range(18))
+    held = lessons.Lesson.read(freeze(tmp_path / "c", garden(each=12), spotter, held_out_one_in=2))
+    _, checked, judged = teach_finetuned.sides(held, np.ones(36, dtype=bool))
+    assert judged.tolist() == np.flatnonzero(held.held_out).tolist()
+    assert not set(checked) & set(judged)
     two = lessons.Lesson.read(freeze(tmp_path / "b", garden(each=6) | garden(["redstart"], 1), spotter))
     there = np.ones(len(two.ids), dtype=bool)
     doubted = two.doubting(np.arange(len(two.ids)) == 0)  # of the first fold
