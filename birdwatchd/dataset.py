@@ -1,7 +1,7 @@
 """What can be learned now: labelled photos with their embeddings, split by visit, and what is left out of them and why."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,8 @@ class Dataset:
         return len({one.label for one in self.examples})
 
 
-def freeze(rows: Sequence[Row], *, min_labels: int, known_sides: Mapping[str, bool]) -> Dataset:
-    """Decide what is learned from, and on which side each photo is.
+def freeze(rows: Sequence[Row], *, min_labels: int, known_sides: Mapping[str, bool]) -> Generator[None, None, Dataset]:
+    """Decide what is learned from, and on which side each photo is; in steps, between which photos in the inbox have their turn.
 
     Args:
         rows: labelled photos, each with its embedding as bytes; as `store.models.examples` gives them.
@@ -64,7 +64,10 @@ def freeze(rows: Sequence[Row], *, min_labels: int, known_sides: Mapping[str, bo
     labelled = [
         splits.Labelled(row["id"], row["sha256"], row["label"], row["camera"], row["captured_at"]) for row in learned
     ]
-    split = splits.split(labelled, splits.visits(labelled, embeddings), known_sides=known_sides)
+    yield
+    visits = yield from splits.visits_in_steps(labelled, embeddings)
+    yield
+    split = splits.split(labelled, visits, known_sides=known_sides)
     kept = [place for place in range(len(learned)) if not split.held_back[place]]
     examples = tuple(_example(learned[place], split, place) for place in kept)
     return Dataset(

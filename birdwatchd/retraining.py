@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
@@ -51,6 +51,9 @@ ONCE_IN = timedelta(hours=12)
 MOST_MINUTES_LINEAR = 10
 RESERVE_MINUTES = 10
 
+SLICE_S = 0.2
+"""How long what is to be learned may be put together before photos and the watchdog have their turn."""
+
 Work = Generator[dict[str, Any], None, dict[str, Any]]
 
 
@@ -89,6 +92,7 @@ class Retraining:
         self._clock = clock
         self._now = now
         self._running: _Running | None = None
+        self._freezing: tuple[str, Generator[None, None, Dataset]] | None = None
         self._next_look = clock()
         self._looked_at: int | None = None
         self._heard: int | None = None
@@ -130,13 +134,15 @@ class Retraining:
         """
         if self._running is not None:
             return self._look_after(self._running)
+        if self._freezing is not None:
+            return self._go_on_freezing(*self._freezing)
         if self._serving.spotter_id is None:
             return False
         if self._clock() < self._next_look:
             return False
         self._next_look = self._clock() + LOOK_EVERY_S
-        if self._settings.training.enabled and self._has_news() and (job := self._job_if_due()) is not None:
-            self._begin(job)
+        if self._settings.training.enabled and self._has_news() and self._has_enough_news("linear"):
+            self._freezing = "linear", self._freeze()
             return True
         return False
 
@@ -153,7 +159,7 @@ class Retraining:
         return True
 
     def fine_tune(self) -> bool:
-        """Begin the long training if it is its time, and there is something new to learn; whether it was begun.
+        """See whether the long training is to begin, if it is its time and there are new words; the next steps do. Whether they will.
 
         Raises:
             TransientError: not now.
@@ -166,41 +172,73 @@ class Retraining:
             return False
         if self._store.models.was_begun_since("finetuned", as_utc_text(moment - ONCE_IN)) or not can_finetune():
             return False
-        job = self._job_if_due("finetuned")
-        if job is None or len(job.examples) < LABELS_TO_FINETUNE:
+        if not self._has_enough_news("finetuned"):
             return False
-        self._begin(job, "finetuned")
+        self._freezing = "finetuned", self._freeze()
         return True
 
-    def _job_if_due(self, kind: str = "linear") -> Dataset | None:
+    def _has_enough_news(self, kind: str) -> bool:
         last = self._store.models.latest_lesson(kind)
-        if (
-            last is not None
-            and self._store.models.labels_since(last["started_at"]) < self._settings.training.min_new_labels
-        ):
-            return None
+        return (
+            last is None
+            or self._store.models.labels_since(last["started_at"]) >= self._settings.training.min_new_labels
+        )
+
+    def _go_on_freezing(self, kind: str, freezing: Generator[None, None, Dataset]) -> bool:
+        """Go on for a while; at the end begin the training, if there is something new to learn."""
+        self._freezing = None  # whatever happens now ends it, but for the last line
+        until = self._clock() + SLICE_S
         try:
-            job = self._freeze()
+            next(freezing)
+            while self._clock() < until:
+                next(freezing)
+        except StopIteration as end:
+            self._begin_if_due(kind, end.value)
         except Refused:
-            return None
-        if last is not None and last["fingerprint"] == job.fingerprint:
-            return None
+            return True
+        else:
+            self._freezing = kind, freezing
+        return True
+
+    def _begin_if_due(self, kind: str, dataset: Dataset) -> None:
+        last = self._store.models.latest_lesson(kind)
+        if kind == "finetuned" and len(dataset.examples) < LABELS_TO_FINETUNE:
+            return
+        if last is not None and last["fingerprint"] == dataset.fingerprint:
+            return
         # It would be taken back again: what was learned from just these labels has proved worse, so new ones have to come first.
-        return None if self._store.models.was_regretted(job.fingerprint) else job
+        if not self._store.models.was_regretted(dataset.fingerprint):
+            self._begin(dataset, kind)
 
     # -- the job
 
-    def _freeze(self) -> Dataset:
-        """What can be learned now.
+    def _freeze(self) -> Generator[None, None, Dataset]:
+        """What can be learned now, in steps.
 
         Raises:
             Refused: too little.
         """
-        return freeze(
-            self._store.models.examples(str(self._serving.spotter_id)),
-            min_labels=self._settings.training.min_labels_per_species,
-            known_sides=self._known_sides(),
+        yield
+        return (
+            yield from freeze(
+                self._store.models.examples(str(self._serving.spotter_id)),
+                min_labels=self._settings.training.min_labels_per_species,
+                known_sides=self._known_sides(),
+            )
         )
+
+    def _frozen(self) -> Generator[dict[str, Any], None, Dataset]:
+        """The same for a wish, which has its turns as well."""
+        freezing = self._freeze()
+        while True:
+            until = self._clock() + SLICE_S
+            try:
+                next(freezing)
+                while self._clock() < until:
+                    next(freezing)
+            except StopIteration as end:
+                return cast("Dataset", end.value)
+            yield {}
 
     def _known_sides(self) -> dict[str, bool]:
         last = self._last_job()
@@ -235,6 +273,7 @@ class Retraining:
             self._looked_at, self._next_look = None, self._clock() + AGAIN_AFTER_S
             self._store.models.end_training(training_id, "failed", [error.message], at=self._now())
             raise
+        self._freezing = None
         self._running = _Running(training_id, job.kind, folder, course, told=course.progress().what)
         log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
         return self._running
@@ -374,11 +413,9 @@ class Retraining:
         if kind not in KINDS:
             raise Refused(f"there is no training called {kind!r}", hint=f"one of: {', '.join(KINDS)}")
         self._see_to_the_spotter()
-        if self._running is not None and (self._store.models.latest_training() or {}).get("kind") != kind:
-            raise Refused("another training is under way", hint="try again when it has ended; see `birdwatchd stats`")
         row = self._lesson_of(request)
         if row is None:
-            running = self._running or self._begin(self._freeze(), kind)
+            running = yield from self._begun(kind)
             self._store.requests.make_definite(request.id, request.arguments | {"training_id": running.training_id})
             while self._running is running:
                 yield Elsewhere(self.under_way() or {})
@@ -391,6 +428,16 @@ class Retraining:
             "reasons": json.loads(row.get("reasons") or "[]"),
         }
 
+    def _begun(self, kind: str) -> Generator[dict[str, Any], None, _Running]:
+        """The training of this kind that is under way, or that is begun now."""
+        if self._running is None:
+            dataset = yield from self._frozen()
+            if self._running is None:  # it may have begun by itself meanwhile
+                return self._begin(dataset, kind)
+        if self._running.kind != kind:
+            raise Refused("another training is under way", hint="try again when it has ended; see `birdwatchd stats`")
+        return self._running
+
     def _lesson_of(self, request: Request) -> dict[str, Any] | None:
         """The training that an earlier life did for this wish, if it came to an end: it is not done once more."""
         row = self._store.models.latest_training()
@@ -398,7 +445,7 @@ class Retraining:
             return None
         return row if row["outcome"] in ("promoted", "kept") else None
 
-    def preview(self) -> dict[str, Any]:
+    def preview(self) -> Work:
         """What a training would learn from now, and what not; nothing is begun.
 
         Raises:
@@ -406,7 +453,7 @@ class Retraining:
             ModelError: there is no spotter.
         """
         self._see_to_the_spotter()
-        dataset = self._freeze()
+        dataset = yield from self._frozen()
         return {
             "photos": len(dataset.examples),
             "species": Counter(one.label for one in dataset.examples),
@@ -426,7 +473,7 @@ class Retraining:
             TransientError: not now.
         """
         self._see_to_the_spotter()
-        dataset = self._freeze()
+        dataset = yield from self._frozen()
         folder, picture = self._files.path(f"{shelving.JOBS}/{BATCH_JOB}"), f"{shelving.REPORTS}/{BATCH_FILE}"
         with disk.translated("cannot write down what to draw"):
             write_down(folder, self._job(0, "finetuned", dataset), dataset.embeddings)

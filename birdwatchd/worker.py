@@ -473,7 +473,7 @@ class Worker:
     def _train(self, request: Request) -> Work:
         """Train now; then what waits gets its names before anybody is told that it is done."""
         if request.arguments.get("dry_run"):
-            return self.retraining.preview()
+            return (yield from self.retraining.preview())
         if request.arguments.get("show_batch"):
             return (yield from self.retraining.show_batch())
         result = yield from self.retraining.train(request)

@@ -50,6 +50,7 @@ def trainings(garden: Garden) -> list[str]:
 def night(garden: Garden) -> list[str]:
     """The chore has its turn; which trainings there are then."""
     garden.worker.do_chore(Chore("fine-tune"))
+    garden.rest()
     garden.steps_until(lambda: None not in garden.outcomes())
     return trainings(garden)
 
