@@ -246,7 +246,7 @@ class Retraining:
 
     def _last_job(self) -> Job | None:
         folders = sorted(
-            (path for path in self._files.path(shelving.JOBS).glob("*") if path.name.isdigit()),
+            (path for path in self._files.path(shelving.JOBS).glob("*") if path.name.isdecimal()),
             key=lambda path: int(path.name),
         )
         for folder in reversed(folders):

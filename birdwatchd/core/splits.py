@@ -98,7 +98,7 @@ def visits_in_steps(
 
     Two photos belong together if one camera took them not more than VISIT_GAP apart, or if they look the same (SAME_SCENE);
     and so do all that are tied together by others. Whoever has other things to do meanwhile has a turn between any two steps; a step
-    takes some hundredths of a second with 20,000 photos. A time that cannot be read counts as unknown: then only the looks tell.
+    takes well below a second with 20,000 photos. A time that cannot be read counts as unknown: then only the looks tell.
 
     Args:
         embeddings: one row of the spotter's embedding for each photo, without negative numbers; a row of zeros is like no other.

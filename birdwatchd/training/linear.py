@@ -9,7 +9,7 @@ weighed by a logistic regression that was shown strangers: each labelled species
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,11 @@ class Weights:
             ],
             axis=1,
         )
+
+
+def tempered(weights: Weights, temperature: float) -> Weights:
+    """The same model, as sure as it is right."""
+    return replace(weights, matrix=weights.matrix / temperature, offset=weights.offset / temperature)
 
 
 def fit(features: Array, labels: Labels, count: int, rng: np.random.Generator) -> Weights:

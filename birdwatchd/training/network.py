@@ -45,6 +45,7 @@ from birdwatchd.core.job import Epoch
 from birdwatchd.core.preprocess import ModelInput, Recipe
 from birdwatchd.core.tuning import Tuning
 from birdwatchd.edges.images import Limits, decode
+from birdwatchd.training.linear import Weights
 from birdwatchd.training.photos import Square
 from birdwatchd.training.spotter import weights_path
 from birdwatchd.training.torchfile import read_tensors
@@ -56,6 +57,9 @@ LEAST_OF_A_PHOTO = 0.5
 """What is cut out at random has at least this share of the photo's area."""
 
 BASE_RATE = 2e-3
+GENTLE_RATE = 5e-4
+"""For a network that knows the names already."""
+
 AT_ONCE, AT_ONCE_ON_GPU = 16, 64
 """Photos between two steps of the learning. On a CPU more of them need memory and bring nothing."""
 
@@ -117,6 +121,31 @@ class Standard(nn.Module):
         return pixels * self.factor + self.offset
 
 
+class Quick(nn.Module):
+    """The quick training's model as the last layer, on what the body sees: `linear.as_features`, and then its weights."""
+
+    def __init__(self, matrix: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]) -> None:
+        super().__init__()
+        self.names = nn.Linear(*matrix.shape)
+        with torch.no_grad():
+            self.names.weight.copy_(torch.from_numpy(matrix.T))
+            self.names.bias.copy_(torch.from_numpy(offset))
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        """Shape (N, 1280, H, W) in, (N, labels) out."""
+        roots = seen.mean(dim=(2, 3)).clamp_min(1e-8).sqrt()  # at 0 a root has no slope
+        return self.names(roots / roots.norm(dim=1, keepdim=True))
+
+
+class _AsItWasSeen(Callback):
+    """The body goes on to see by the statistics of the world that it was trained on: a batch of a few birds says less."""
+
+    def before_train(self) -> None:
+        for part in self.learn.model[0].modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+
+
 class Calibrated(nn.Module):
     """The network as it is written down: probabilities, the temperature in them."""
 
@@ -169,8 +198,11 @@ def dataloaders(
     )
 
 
-def learner(loaders: DataLoaders, tuning: Tuning) -> Learner:
+def learner(loaders: DataLoaders, tuning: Tuning, quick: Weights | None = None) -> Learner:
     """A network that has seen the world, but not these birds.
+
+    Args:
+        quick: what the quick training made of the same photos; for the spotter's own network, which then begins where that ended.
 
     Raises:
         Refused: there is no such network, its weights cannot be had, or it takes no pictures of this size.
@@ -180,6 +212,8 @@ def learner(loaders: DataLoaders, tuning: Tuning) -> Learner:
     given |= {"metrics": error_rate, "loss_func": CrossEntropyLossFlat(), "opt_func": Adam}
     try:
         if name == OWN_ARCHITECTURE:
+            if quick is not None:
+                given |= {"custom_head": Quick(quick.matrix, quick.offset), "init": None, "cbs": _AsItWasSeen()}
             learn = vision_learner(loaders, name, **given)
             own = _own_weights()
             learn.model[0].model.load_state_dict({key: own[key] for key in learn.model[0].model.state_dict()})
@@ -260,6 +294,11 @@ class _Watch(Callback):
         self.without_gain = 0
         self.over = False
 
+    def keep_if_best(self, learn: Learner, valid_loss: float) -> None:
+        if valid_loss < self.best_loss:
+            self.best_loss, self.without_gain = valid_loss, 0
+            self.best = {name: value.detach().cpu().clone() for name, value in learn.model.state_dict().items()}
+
     def before_fit(self) -> None:
         if self.over:
             raise CancelFitException
@@ -279,9 +318,7 @@ class _Watch(Callback):
             raise CancelFitException
         self.epochs.append(Epoch(len(self.epochs) + 1, train_loss, valid_loss, wrong))
         self.without_gain += 1
-        if valid_loss < self.best_loss:
-            self.best_loss, self.without_gain = valid_loss, 0
-            self.best = {name: value.detach().cpu().clone() for name, value in self.learn.model.state_dict().items()}
+        self.keep_if_best(self.learn, valid_loss)
         if self.without_gain >= PATIENCE:
             self.over = True
             raise CancelFitException
@@ -348,11 +385,16 @@ def train(
     *,
     seed: int,
     until: float,
+    quick: Weights | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Network:
     """Fine-tune a network: one round for the last layers, then all of it; the best round is kept.
 
+    Where the quick training's model is its last layer, that is the state to beat: first a layer on what the network sees, then all of
+    it, distorts less of what it has learned before (Kumar and others 2022, "Fine-Tuning can Distort Pretrained Features").
+
     Args:
+        quick: see `learner`.
         until: on the clock; then it ends with what is best so far.
 
     Raises:
@@ -360,10 +402,13 @@ def train(
         ModelError: it learned nothing but nonsense.
     """
     set_seed(seed, reproducible=True)
-    learn = learner(loaders, tuning)
+    begins_quick = quick is not None and tuning.architecture == OWN_ARCHITECTURE
+    learn = learner(loaders, tuning, quick)
     watch = _Watch(tell, tuning.epochs + 1, until, clock)
     with learn.no_bar(), learn.no_logging():
-        learn.fine_tune(tuning.epochs, base_lr=BASE_RATE, cbs=[watch])
+        if begins_quick:
+            watch.keep_if_best(learn, float(learn.validate()[0]))
+        learn.fine_tune(tuning.epochs, base_lr=GENTLE_RATE if begins_quick else BASE_RATE, cbs=[watch])
     if torch.cuda.is_available():
         learn = learn.to_fp32()
     learn.dls.to(torch.device("cpu"))

@@ -64,12 +64,16 @@ def _learn(lesson: Lesson, tuning: Tuning, shown: Squares, folder: Path, tell: T
         photos.limits_of(lesson.job), seed=lesson.job.seed,
     )  # fmt: skip
     (folder / BATCH_FILE).write_bytes(batches.sheet(*batches.of_loaders(loaders, tuning.pixels)))
+    rng = np.random.default_rng(lesson.job.seed)
+    features = linear.as_features(lesson.embeddings)
+    weights = linear.fit(features[taught], lesson.labels[taught], len(lesson.names), rng)
     trained = network.train(
         loaders,
         tuning,
         lambda share, what: tell(0.1 + 0.7 * share, what),
         seed=lesson.job.seed,
         until=until,
+        quick=linear.tempered(weights, teach_linear.temperature(lesson, features, rng)),
     )
     tell(0.8, "asking it about photos that it has not seen")
     there = np.flatnonzero(shown.there)
@@ -77,10 +81,7 @@ def _learn(lesson: Lesson, tuning: Tuning, shown: Squares, folder: Path, tell: T
     unseen = np.searchsorted(there, checked)
     warmth = linear.temperature(logits[unseen], lesson.labels[checked])
     tell(0.85, "showing it strangers")
-    rng = np.random.default_rng(lesson.job.seed)
-    features = linear.as_features(lesson.embeddings)
     rule, too_strange = teach_linear.novelty(lesson, features, rng)
-    weights = linear.fit(features[taught], lesson.labels[taught], len(lesson.names), rng)
     tell(0.9, "writing it down and reading it as the daemon does")
     card = Card(
         kind="finetuned",

@@ -111,6 +111,15 @@ def novelty(lesson: Lesson, features: Array, rng: np.random.Generator) -> tuple[
     return rule, strange_above(rule.of(signs), strange, let_in=let_in)
 
 
+def temperature(lesson: Lesson, features: Array, rng: np.random.Generator) -> float:
+    """The temperature of the quick model, by answers to photos that the answering models had not seen.
+
+    Raises:
+        Refused: all photos are of one visit.
+    """
+    return _temperature(lesson, answers_out_of_fold(lesson, features, rng))
+
+
 def _temperature(lesson: Lesson, unseen: Unseen) -> float:
     truth = lesson.labels[unseen.places]
     answerable = np.isfinite(unseen.logits[np.arange(len(truth)), truth]) & ~lesson.doubted[unseen.places]

@@ -415,11 +415,3 @@ def test_the_visits_that_are_learned_from_are_in_two_folds_wherever_their_hashes
 
 def test_no_photos_are_split_into_nothing() -> None:
     assert split([], [], known_sides={}) == splits.Split([], [], [], {})
-
-
-def test_five_thousand_photos_are_split_in_under_two_seconds() -> None:
-    photos = [photo(number, label=SPECIES[number % 3], camera="gate", taken=at(number * 400)) for number in range(5000)]
-    embeddings = np.random.default_rng(4).random((5000, 1280), dtype=np.float32) ** 8
-    started = time.perf_counter()
-    split(photos, visits(photos, embeddings), known_sides={})
-    assert time.perf_counter() - started < 2

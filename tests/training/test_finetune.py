@@ -418,3 +418,24 @@ def test_show_batch_draws_what_is_taught(tmp_path: Path, spotter: Spotter) -> No
     with Image.open(tmp_path / "batch.png") as sheet:
         assert sheet.width == 4 * 70 + 6
     assert photos.Square(tmp_path / "batch.png", 0, 8).read().shape == (8, 8, 3)
+
+
+@pytest.mark.train
+@with_torch
+@pytest.mark.filterwarnings("ignore")
+def test_the_spotters_own_network_begins_with_what_the_quick_training_knows(tmp_path: Path, spotter: Spotter) -> None:
+    from birdwatchd.training import network
+
+    tuning = Tuning(resize="squish", epochs=1)
+    one = lessons.Lesson.read(job := freeze(tmp_path, garden(each=4), spotter, tuning=tuning))
+    places = np.arange(len(one.ids))
+    features = linear.as_features(one.embeddings)
+    weights = linear.fit(features, one.labels, len(one.names), np.random.default_rng(1))
+    with teach_finetuned.squares(one, tuning, job, lambda _: None) as shown:
+        pairs = teach_finetuned.pairs(one, shown.served, places)
+        loaders = network.dataloaders(pairs, pairs, one.names, tuning, LIMITS, seed=1)
+        learn = network.learner(loaders, tuning, weights)
+        begun = network.Network(learn, tuning.image_size, (), cut_short=False)
+        learn.model.eval()
+        said = begun.logits([photos.inputs(shown.served, tuning.pixels)])
+    np.testing.assert_allclose(said, weights.logits(features), atol=0.02 * np.abs(weights.logits(features)).max())
