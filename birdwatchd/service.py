@@ -124,7 +124,7 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         look_at_clock = stack.enter_context(
             _timetable(lambda name: hints.put(Chore(name)), lambda why: worker.condition.trouble("timetable", why))
         )
-        _work(worker, hints, look_at_clock)
+        _work(worker, hints, look_at_clock, stopping=lambda: stop.wanted)
 
 
 class _Stop:
@@ -142,13 +142,21 @@ class _Stop:
         self._put(StopIteration)
 
 
-def _work(worker: Worker, hints: "queue.SimpleQueue[Any]", look_at_clock: Callable[[], None]) -> None:
+def _work(
+    worker: Worker,
+    hints: "queue.SimpleQueue[Any]",
+    look_at_clock: Callable[[], None],
+    stopping: Callable[[], bool],
+) -> None:
     pause_s, breakdowns = 0.0, 0
-    while True:
+    while (
+        not stopping()
+    ):  # the word on the queue only ends the waiting: what breaks down before it is read would lose it
         try:
             look_at_clock()
-            if _hear(worker, hints, pause_s):
-                return
+            _hear(worker, hints, pause_s)
+            if stopping():
+                break
             pause_s = worker.step()
             breakdowns = 0
         except ConfigError:
@@ -161,10 +169,11 @@ def _work(worker: Worker, hints: "queue.SimpleQueue[Any]", look_at_clock: Callab
                     "birdwatchd broke down several times in a row", hint="see the log above"
                 ) from error
             pause_s = TICK_S
+    log.info("stopping")
 
 
-def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bool:
-    """Wait for a hint at most that long, then pass on all there are; True when it is time to stop."""
+def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> None:
+    """Wait for a hint at most that long, then pass on all there are; none any more after the word to stop."""
     heard: dict[Any, None] = {}
     try:
         heard[hints.get(timeout=pause_s) if pause_s > 0 else hints.get_nowait()] = None
@@ -174,15 +183,13 @@ def _hear(worker: Worker, hints: "queue.SimpleQueue[Any]", pause_s: float) -> bo
         pass
     for one in heard:
         if one is StopIteration:
-            log.info("stopping")
-            return True
+            return
         if isinstance(one, Chore):
             worker.do_chore(one)
         elif isinstance(one, Stirred):
             worker.shelves_stirred(one)
         else:
             worker.hint(one)
-    return False
 
 
 @contextmanager
