@@ -211,6 +211,11 @@ def rows(root: Path, sql: str, *values: object) -> Rows:
 Ending = tuple[Counter[str], Counter[tuple[Any, ...]]]
 
 
+def newest(root: Path) -> int:
+    """Number of the latest photo that was taken; those of withdrawn claims are never given again."""
+    return int(rows(root, "SELECT coalesce(max(id), 0) AS newest FROM photos")[0]["newest"])
+
+
 def expected_places(root: Path) -> list[str]:
     """What the arrivals became: kind of folder and content."""
     return sorted(f"{path.split('/')[0]} {sha256}" for path, sha256 in books.files_in(root, *books.RESTING).items())

@@ -155,7 +155,7 @@ def die_and_recover(ground: Ground, points: Sequence[Point], wanted: lives.Endin
             _like_undisturbed(root, wanted, may_be_set_aside=max(0, len(trial.deaths) - 1))
             now = lives.judged(root)
             assert all(one in now for one in judged), "judged again after the decision was written"
-            assert lives.litter(root) == [], "litter is left"
+            assert not (left := lives.litter(root)), f"litter is left: {left}"
         except AssertionError as broken:
             trial.violation = f"{' / '.join(trial.deaths) or 'survived'}: {str(broken).splitlines()[0]}"
     return trial

@@ -142,7 +142,8 @@ def check_at_the_end(ground: Ground, garden: Garden, story: Story) -> None:
     assert [row["model_id"] for row in waiting] == [story.model], f"judged by {waiting}"
     assert garden.named_by(NEXT) == story.model, "the next photo is named by another model"
     books.check(root, Counter(books.content(picture(*one)) for one in [*NAMED, *WAITING, NEXT]))
-    assert lives.litter(root) == [], "litter is left"
+    garden.steps_until(lambda: not garden.worker.reporting.under_way)
+    assert not (left := lives.litter(root)), f"litter is left: {left}"
     findings = examine(
         garden.files,
         load_spotter=StubSpotter,  # type: ignore[arg-type]
@@ -184,7 +185,7 @@ def try_all(ground: Ground, points: Sequence[Point], story: Story) -> list[Trial
         return list(crew.map(lambda point: die_and_recover(ground, point, story), points))
 
 
-def of_the_main_thread(points: Sequence[Point]) -> list[Point]:
+def that_change_something(points: Sequence[Point]) -> list[Point]:
     """Without what changes nothing by itself: files that are only begun, and bytes that no sync or rename has made count yet."""
     return [point for point in points if point.call not in (*killing.CREATES, "write")]
 
@@ -199,7 +200,7 @@ def test_killed_while_another_model_takes_over_one_model_serves_and_it_is_whole(
     tmp_path: Path, gardens: dict[bool, Path], story: Story, tell: Tell
 ) -> None:
     with ground_for(story, gardens, tmp_path) as ground:
-        points = of_the_main_thread(ground.points())
+        points = that_change_something(ground.points())
         if story.trains:
             points = killing.thinned(points, pages=12)
         judge(f"model, {story.kind}", try_all(ground, points, story), at_least=15, tell=tell)

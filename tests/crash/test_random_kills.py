@@ -19,7 +19,7 @@ Tell = Callable[[str], None]
 
 @dataclass
 class Course:
-    """What the cycles were like: a kill that hits an idle daemon proves little."""
+    """What the lives were like: a kill that hits an idle daemon proves little."""
 
     kills: int = 0
     in_flight: int = 0
@@ -44,17 +44,15 @@ def under_way(root: Path) -> int:
     return len(lives.rows(root, "SELECT photo_id FROM journeys")) + len(list((root / ".birdwatchd/work").iterdir()))
 
 
-def newest(root: Path) -> int:
-    """Number of the latest photo that was taken; those of withdrawn claims are never given again."""
-    return int(lives.rows(root, "SELECT coalesce(max(id), 0) AS newest FROM photos")[0]["newest"])
-
-
 def kill_again_and_again(root: Path, *, cycles: int, dice: random.Random) -> Course:
-    """Each life ends at a random moment: most after it was ready, some while it starts and recovers."""
+    """Each life ends at a random moment: most after it was ready, some while it starts and recovers.
+
+    Those that had no photo in hand then do not count as cycles.
+    """
     course = Course()
     starting_s = 1.0
-    for _ in range(cycles):
-        begun, before = time.monotonic(), newest(root)
+    while course.in_flight < cycles:
+        begun, before = time.monotonic(), lives.newest(root)
         with begin(root) as process:
             try:
                 if dice.random() < 0.25:
@@ -63,8 +61,9 @@ def kill_again_and_again(root: Path, *, cycles: int, dice: random.Random) -> Cou
                 else:
                     until("ready", lambda: is_ready(root, process))
                     starting_s = time.monotonic() - begun
-                    until("photos are taken", lambda before=before: newest(root) > before)  # type: ignore[misc]
+                    until("photos are taken", lambda before=before: lives.newest(root) > before)  # type: ignore[misc]
                     time.sleep(dice.uniform(0, 0.4))
+                    until("photos are under way", lambda: under_way(root) > 0)
             finally:
                 process.kill()
         course.kills += 1
@@ -90,7 +89,6 @@ def run_course(root: Path, *, cycles: int, arrivals: int, seed: int, tell: Tell)
         f"{course.kills} kills, {course.while_starting} of them while it started, {course.in_flight} with photos under way;"
         f" {came} arrivals, 0 lost, 0 doubled, {crashed} set aside because it was killed over them again and again"
     )
-    assert course.in_flight >= course.kills / 2, "the daemon was idle too often for this to mean anything"
     assert came >= arrivals
     assert crashed <= course.kills / 4
 

@@ -395,15 +395,19 @@ def test_folders_shuffled_so_that_watchdog_loses_count_end_its_thread_and_it_is_
 ) -> None:
     """Out with one, a new one of its name, both deleted: watchdog 7.1.0 looks for the second in its books and finds none."""
     reader = kernel()
-    (inbox / "card").mkdir()
-    ear.waits_for(None)
-    (inbox / "card").rename(tmp_path / "card")
-    (inbox / "card").mkdir()
-    ear.waits_for(None)
+    for name in ("first.jpg", "second.jpg"):
+        (inbox / "card").mkdir()
+        (inbox / "card" / name).touch()
+        ear.waits_for(
+            f"card/{name}"
+        )  # it is told of a new folder before it is watched: hearing from within it is the proof
+        (inbox / "card" / name).unlink()
+        if name == "first.jpg":
+            (inbox / "card").rename(tmp_path / "card")
     (inbox / "card").rmdir()
     (tmp_path / "card").rmdir()
-    ear.waits_for(None)
     reader.join(HEARD_WITHIN_S)
+    ear.waits_for(None)
     assert not watch.is_well()
     assert "started anew" in caplog.text
     assert watch.revive()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from birdwatchd.edges.store import Store
 from tests import books
+from tests.crash import lives
 from tests.pictures import jpeg, saved
 from tests.service.running import STUBBED, Daemon, birdwatchd, daemon, until
 
@@ -80,14 +81,17 @@ def inside(group: Path) -> list[str]:
 # -- signals
 
 
-def stopped_in_the_middle(root: Path, lives: int, dice: random.Random) -> tuple[Counter[str], int]:
+def stopped_in_the_middle(root: Path, times: int, dice: random.Random) -> tuple[Counter[str], int]:
     """Lives that are ended by a signal somewhere in their work; what was dropped, and how many had work left."""
     dropped: Counter[str] = Counter()
     interrupted = 0
-    for life in range(lives):
+    for life in range(times):
         with stubbed(root) as running:
+            before = lives.newest(root)
             dropped += drop(root, *range(24 * life, 24 * life + 24), width=800, height=600)
-            time.sleep(dice.uniform(0, 0.25))
+            taken = before + dice.randrange(12)
+            until("so many are taken", lambda taken=taken: lives.newest(root) >= taken)  # type: ignore[misc]
+            time.sleep(dice.uniform(0, 0.02))
             begun = time.monotonic()
             running.process.send_signal(dice.choice([signal.SIGTERM, signal.SIGINT]))
             assert running.process.wait(30) == 0, running.err.read_text()
@@ -153,14 +157,18 @@ def test_a_storm_of_hang_ups_neither_stops_nor_restarts_it(root: Path) -> None:
     books.check(root, dropped)
 
 
-def ended(process: "subprocess.Popen[bytes]") -> int:
-    """Its exit code; or, of one that does not end, where each of its threads waits in the kernel."""
+def ended(process: "subprocess.Popen[bytes]", trace: Path) -> int:
+    """Its exit code; or, of one that does not end, where it is: its threads in the kernel, what it used, its Python stacks."""
     try:
         return process.wait(90)
     except subprocess.TimeoutExpired:
         threads = sorted(Path(f"/proc/{process.pid}/task").iterdir())
         where = [f"{(one / 'comm').read_text().strip()}: {(one / 'wchan').read_text()}" for one in threads]
-        raise AssertionError(f"it hangs: {'; '.join(where)}") from None
+        used = Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]
+        process.send_signal(signal.SIGUSR2)
+        time.sleep(1)
+        told = "; ".join(where)
+        raise AssertionError(f"it hangs: {told}; user and system ticks {used}\n{trace.read_text()}") from None
 
 
 @pytest.mark.fault("C06")
@@ -170,6 +178,8 @@ def test_when_its_terminal_is_closed_it_stops_as_if_told_to(root: Path) -> None:
     process = subprocess.Popen(
         [*STUBBED, "run", "--root", str(root)],
         stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup(1), under which tests run too, has it ignored
+        env=os.environ | {"TRACE": str(root.with_suffix(".trace"))},
     )  # fmt: skip
     os.close(theirs)
     try:
@@ -180,7 +190,9 @@ def test_when_its_terminal_is_closed_it_stops_as_if_told_to(root: Path) -> None:
         for _ in range(50):  # one may come while another is being seen to
             if process.poll() is None:
                 process.send_signal(signal.SIGHUP)
-        assert ended(process) in {0, 120}, "120: Python could not say good-bye to the terminal"
+        assert ended(process, root.with_suffix(".trace")) in {0, 120}, (
+            "120: Python could not say good-bye to the terminal"
+        )
         assert status(root)["state"] == "stopped"
     finally:
         process.kill()
