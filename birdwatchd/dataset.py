@@ -74,7 +74,9 @@ def freeze(rows: Sequence[Row], *, min_labels: int, known_sides: Mapping[str, bo
         examples=examples,
         embeddings=embeddings[kept],
         sides=split.sides,
-        fingerprint=fingerprint((one.sha256, one.label) for one in examples),
+        fingerprint=fingerprint(
+            (one.sha256, f"{one.label}, confirmed" if one.confirmed else one.label) for one in examples
+        ),
         too_few={label: n for label, n in counts.items() if n < min_labels and label not in doubtful},
         doubtful_names=doubtful,
         straddling=tuple(row["id"] for row, back in zip(learned, split.held_back, strict=True) if back),
@@ -89,4 +91,5 @@ def _example(row: dict[str, Any], split: splits.Split, place: int) -> Example:
         label=row["label"],
         fold=split.folds[place],
         held_out=split.held_out[place],
+        confirmed=bool(row["confirmed"]),
     )

@@ -403,6 +403,7 @@ class Retraining:
             rules,
             champion_labels=[label for label in champion.card.labels if label in used] if champion else (),
             candidate_labels=report.labels,
+            too_few=job.too_few,
         )
 
     # -- by hand

@@ -83,9 +83,9 @@ class Review:
         Raises:
             TransientError: not now; the request stays open.
         """
-        self._store.requests.take(request.id, at=self._now())
+        is_first_try = self._store.requests.take(request.id, at=self._now())
         try:
-            result = yield from self._work_of(request)
+            result = yield from self._work_of(request, is_first_try=is_first_try)
         except TransientError:
             raise
         except BirdwatchdError as error:
@@ -102,7 +102,7 @@ class Review:
             self._store.requests.finish(request.id, "done", result, at=self._now())
         return result
 
-    def _work_of(self, request: Request) -> Work:
+    def _work_of(self, request: Request, *, is_first_try: bool) -> Work:
         arguments = request.arguments
         match request.kind:
             case "label":
@@ -112,6 +112,7 @@ class Review:
                     source="cli",
                     actor=request.actor,
                     seen_at=arguments.get("seen_at"),
+                    may_confirm=is_first_try,
                 )
             case "undo":
                 return self.undo(since=str(arguments["since"]), until=str(arguments["until"]))
@@ -128,11 +129,22 @@ class Review:
 
     # -- one label
 
-    def label(self, photo_id: int, species: str, *, source: str, actor: str | None, seen_at: str | None = None) -> Work:
+    def label(
+        self,
+        photo_id: int,
+        species: str,
+        *,
+        source: str,
+        actor: str | None,
+        seen_at: str | None = None,
+        may_confirm: bool = True,
+    ) -> Work:
         """Note that a person named this photo, and move it to where that name belongs.
 
         Args:
             seen_at: where the person sees it, relative to the bird folder, if they named a file there.
+            may_confirm: the name that it has already is noted once more, which says that it is no slip. Not for a wish that was begun
+                before: it may be this very wish that gave it the name.
 
         Raises:
             UsageError: the name cannot be a folder.
@@ -141,7 +153,12 @@ class Review:
         yield from ()
         species = shelving.species_name(species)
         photo = self._kept_photo(photo_id, seen_at)
-        return self._name(photo, species, Said(species, source, actor, self._now()), Reason.LABELLED)
+        said = Said(species, source, actor, self._now())
+        result = self._name(photo, species, said, Reason.LABELLED)
+        confirmed = may_confirm and not result["changed"]
+        if confirmed:
+            self._store.journeys.record_label(photo["id"], said)
+        return result | {"confirmed": confirmed}
 
     def _kept_photo(self, photo_id: int, seen_at: str | None = None) -> Row:
         """The photo meant, itself or the one that it is a duplicate of, at the place where it lies now."""

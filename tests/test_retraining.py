@@ -97,6 +97,23 @@ def test_a_species_that_people_have_renamed_holds_no_new_model_up(garden: Garden
     assert garden.store.questions.recent(limit=1)[0]["label"] == "european-greenfinch"
 
 
+def test_a_species_of_which_people_have_left_too_few_photos_holds_no_new_model_up(
+    garden: Garden, tmp_path: Path
+) -> None:
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"), *five("bluetit"))
+    garden.learn()
+    garden.leap_s += 100
+    tits = garden.root / "library" / "bluetit"
+    for photo in sorted(path for path in tits.rglob("*") if path.is_file())[2:]:
+        photo.rename(garden.root / "library" / "greenfinch" / photo.name)
+    garden.worker.noticing.compare()
+    garden.worker.notice()
+    assert garden.where()[("filed", "bluetit")] == 2
+    garden.bring(tmp_path / "tree", *five("redstart", 20, 8))
+    garden.learn()
+    assert (garden.outcomes(), garden.serving()) == (["promoted", "promoted"], 2)
+
+
 def test_the_first_of_its_kind_waits_for_a_person_and_no_new_model_takes_it_away(root: Path, tmp_path: Path) -> None:
     one = Garden(root, confirm_first=True)
     try:

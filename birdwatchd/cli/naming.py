@@ -43,7 +43,8 @@ def label(
         copy = f" (photo {photo_id} is a copy of it)" if photo_id != result["photo_id"] else ""
         say(f"photo {result['photo_id']} is {name}: {result['path']}{copy}")
     else:
-        say(f"photo {result['photo_id']} is {name} already: {result['path']}")
+        sure = "; noted that you are sure" if result["confirmed"] else ""
+        say(f"photo {result['photo_id']} is {name} already: {result['path']}{sure}")
 
 
 @app.command(name="import")

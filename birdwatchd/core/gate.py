@@ -3,7 +3,8 @@
 The rules, all of which a new model has to keep to take over from an old one:
 
 1. There is at least one held-out photo to compare them on.
-2. It still knows every species that the old one knows and that a photo is still called by.
+2. It still knows every species that the old one knows and that a photo is still called by. If people have left so few photos of one
+   that it can no longer be learned, that is no loss, unless it is protected.
 3. It makes no more errors on the photos of species that both know.
 4. Of a protected species it gets no photo wrong that the old one got right.
 5. Of no other species with `floor_from` photos or more does it lose more than `may_lose` of them.
@@ -138,7 +139,12 @@ class Verdict:
 
 
 def judge(
-    rows: Sequence[Judged], rules: Rules, *, champion_labels: Collection[str], candidate_labels: Collection[str]
+    rows: Sequence[Judged],
+    rules: Rules,
+    *,
+    champion_labels: Collection[str],
+    candidate_labels: Collection[str],
+    too_few: Collection[str] = (),
 ) -> Verdict:
     """Decide whether a new model takes over.
 
@@ -147,14 +153,17 @@ def judge(
             know what the old one knows: a species with too few labels is left out of training on purpose.
         champion_labels: species that the old model knows and that a photo is still called by; none if there is no old model.
         candidate_labels: species that the new model knows.
+        too_few: species that could not be learned, because too few photos are called by their name.
     """
     old, new = frozenset(champion_labels), frozenset(candidate_labels)
+    left = frozenset(too_few) & old - new - rules.protected
+    old -= left
     scores = _scores(rows, old, new)
     if old:
         both = old & new
         compared = [row for row in rows if row.label in both and row.champion is not None]
         reasons = _broken_rules(compared, rules, gone=sorted(old - new))
-        sentences = _against_the_old(compared, scores, reasons, old, new)
+        sentences = _against_the_old(compared, scores, reasons, old, new, left)
     else:
         known = [row for row in rows if row.label in new]
         reasons = _unfit_for_a_start(known)
@@ -244,6 +253,7 @@ def _against_the_old(
     reasons: Sequence[str],
     old: frozenset[str],
     new: frozenset[str],
+    left: frozenset[str],
 ) -> tuple[str, str]:
     if not compared:
         return f"{_capital(reasons[0])}, so the old model stays.", LABEL_MORE
@@ -256,11 +266,15 @@ def _against_the_old(
         first = f"{named}, so the old model stays."
     else:
         first = f"{named}, but {reasons[0]}, so the old model stays."
-    changes = _what_changes([scores[label] for label in _by_species(compared)], sorted(new - old), sorted(old - new))
+    changes = _what_changes(
+        [scores[label] for label in _by_species(compared)], sorted(new - old), sorted(old - new), sorted(left)
+    )
     return first, changes
 
 
-def _what_changes(compared: Sequence[SpeciesScore], new: Sequence[str], gone: Sequence[str]) -> str:
+def _what_changes(
+    compared: Sequence[SpeciesScore], new: Sequence[str], gone: Sequence[str], left: Sequence[str]
+) -> str:
     gains = {score.label: score.candidate_right - (score.champion_right or 0) for score in compared}
     better = [label for label, gain in gains.items() if gain > 0]
     worse = [label for label, gain in gains.items() if gain < 0]
@@ -277,6 +291,8 @@ def _what_changes(compared: Sequence[SpeciesScore], new: Sequence[str], gone: Se
         said += f"; {listed(new)} {'is' if len(new) == 1 else 'are'} new"
     if gone:
         said += f"; it no longer knows {listed(gone)}"
+    if left:
+        said += f"; too few photos are called {listed(left)} now for it to know {'it' if len(left) == 1 else 'them'}"
     return f"{said}."
 
 

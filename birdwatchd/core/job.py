@@ -32,6 +32,7 @@ class Example:
         fold: for cross-validation; photos of one visit share it.
         held_out: it is judged on and never trained on.
         box: where the bird is.
+        confirmed: a person gave it this label more than once, so that it is no slip.
     """
 
     photo_id: int
@@ -41,6 +42,7 @@ class Example:
     fold: int
     held_out: bool
     box: Box = WHOLE_FRAME
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ instead of counted, so that ten labels a species are enough. The second are the 
 Labels that the model in use has learned from were held against all this before; so those which it has not have a table of slips of
 their own, and at first models of the older labels alone are asked. That tells which of two species is which when somebody has swapped
 their names throughout. A species that looks different now (a female, a young bird) is not doubted: its photos look like each other.
+
+A label that somebody gave twice is not doubted.
 """
 
 from dataclasses import dataclass
@@ -91,7 +93,8 @@ def doubts(lesson: Lesson, rng: np.random.Generator) -> Doubts:
         taught = learnable & ~doubted & (_with_few(older, labels) if first else True)
         said = _ask(reduced, labels, folds, taught, learnable, older, rng, names=len(lesson.names))
         likely = said.given_label.argmax(axis=1)
-        open_to_doubt = np.flatnonzero((said.given_label[row, labels] < RIGHT_BELOW) & (likely != labels))
+        unlikely = (said.given_label[row, labels] < RIGHT_BELOW) & (likely != labels)
+        open_to_doubt = np.flatnonzero(unlikely & ~lesson.confirmed[asked])
         near = _neighbours(looks, folds, open_to_doubt, learnable & ~doubted)
         bear_it = ((labels[near] == likely[open_to_doubt, None]) & (near >= 0)).sum(axis=1)
         against = ((labels[near] == labels[open_to_doubt, None]) & (near >= 0)).sum(axis=1)

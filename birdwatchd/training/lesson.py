@@ -34,6 +34,7 @@ class Lesson:
         ids: `photos.id`.
         held_out: judged on, never trained on.
         doubted: not trained on, because the label is probably wrong; judged on all the same.
+        confirmed: the label is not doubted, whatever it looks like.
     """
 
     job: Job
@@ -44,6 +45,7 @@ class Lesson:
     ids: Labels
     held_out: Mask
     doubted: Mask
+    confirmed: Mask
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -73,6 +75,7 @@ class Lesson:
             ids=np.array([one.photo_id for one in job.examples], dtype=np.intp),
             held_out=held_out,
             doubted=np.zeros(len(held_out), dtype=bool),
+            confirmed=np.array([one.confirmed for one in job.examples], dtype=bool),
         )
 
     @property

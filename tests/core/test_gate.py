@@ -25,10 +25,14 @@ def photos(label: str, n: int, *, old: int | None, new: int) -> list[Judged]:
 
 
 def verdict(
-    *groups: list[Judged], rules: Rules = RULES, old: Collection[str] = SPECIES, new: Collection[str] = SPECIES
+    *groups: list[Judged],
+    rules: Rules = RULES,
+    old: Collection[str] = SPECIES,
+    new: Collection[str] = SPECIES,
+    too_few: Collection[str] = (),
 ) -> Verdict:
     rows = [replace(row, photo_id=number) for number, row in enumerate(row for group in groups for row in group)]
-    return judge(rows, rules, champion_labels=old, candidate_labels=new)
+    return judge(rows, rules, champion_labels=old, candidate_labels=new, too_few=too_few)
 
 
 # -- laws
@@ -194,6 +198,21 @@ def test_a_species_that_is_forgotten_is_refused() -> None:
         "so the old model stays.",
         "It is better at crow; it no longer knows jay and wren.",
     )
+
+
+def test_a_species_of_which_people_have_left_too_few_photos_does_not_keep_every_new_model_away() -> None:
+    crows = photos("crow", 10, old=5, new=10)
+    said = verdict(crows, old=["crow", "jay"], new=["crow", "starling"], too_few=["jay", "starling", "robin"])
+    assert said.promote
+    assert said.sentences[1] == (
+        "It is better at crow; starling is new; too few photos are called jay now for it to know it."
+    )
+    assert not verdict(crows, old=["crow", "jay", "rook"], new=["crow"], too_few=["jay"]).promote
+
+
+def test_a_protected_species_of_which_too_few_photos_are_left_keeps_its_model() -> None:
+    said = verdict(photos("crow", 10, old=5, new=10), old=["crow", "wren"], new=["crow"], too_few=["wren"])
+    assert said.reasons == ("it no longer knows wren",)
 
 
 def test_new_species_are_welcome_and_do_not_count() -> None:

@@ -384,6 +384,28 @@ def test_a_photo_that_is_gone_is_not_named(root: Path) -> None:
     assert "because    it is not in the bird folder any more" in said
 
 
+def test_a_name_typed_again_says_that_it_is_no_slip_and_a_wish_begun_before_says_nothing_again(root: Path) -> None:
+    (root / "inbox" / "a.jpg").write_bytes(jpeg())
+    assert stubbed("scan", root=root).returncode == 0
+
+    def confirmed() -> list[int]:
+        with Store.open(root / "birdwatchd.db") as store:
+            (photo,) = store.models.examples(store.connection.value("SELECT spotter_id FROM embeddings"))
+            return [photo["confirmed"], store.connection.value("SELECT count(*) FROM labels")]
+
+    assert stubbed("label", "1", "wren", root=root).stdout.startswith("photo 1 is wren: library/wren/")
+    assert confirmed() == [0, 1]
+    with Store.open(root / "birdwatchd.db") as store:  # it died after the label and before it could say so
+        begun = store.requests.ask(
+            "label", {"photo_id": 1, "species": "wren"}, actor=None, at="2026-05-01T05:30:00.250Z"
+        )
+        assert store.requests.take(begun, at="2026-05-01T05:30:00.250Z")
+        assert not store.requests.take(begun, at="2026-05-01T05:30:00.250Z")
+    said = stubbed("label", "1", "wren", root=root).stdout
+    assert said.endswith("; noted that you are sure\n"), said
+    assert confirmed() == [1, 2]
+
+
 def test_files_in_a_tree_that_are_no_photos_are_listed_and_left(root: Path, tmp_path: Path) -> None:
     (tmp_path / "tree" / "wren").mkdir(parents=True)
     (tmp_path / "tree" / "wren" / "good.jpg").write_bytes(jpeg())

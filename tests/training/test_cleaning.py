@@ -1,5 +1,7 @@
 """Which labels are doubted: those that do not fit, and hardly any that do."""
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -27,6 +29,7 @@ def lesson(
     held_out: npt.NDArray[np.bool_] | None = None,
     older: npt.NDArray[np.bool_] | None = None,
     folds: npt.NDArray[np.intp] | None = None,
+    confirmed: Collection[int] = (),
 ) -> Lesson:
     out = np.zeros(len(given), dtype=bool) if held_out is None else held_out
     turns = np.arange(len(given)) % FOLDS if folds is None else folds
@@ -58,6 +61,7 @@ def lesson(
         ids=np.arange(len(given), dtype=np.intp),
         held_out=out,
         doubted=np.zeros(len(given), dtype=bool),
+        confirmed=np.isin(np.arange(len(given)), list(confirmed)),
     )
 
 
@@ -99,6 +103,16 @@ def test_a_label_that_does_not_fit_is_held_back_and_told_with_the_photos_it_look
         assert doubt.probability > 0.5
         assert sum(truth[near] == truth[place] for near in doubt.neighbours) > len(doubt.neighbours) / 2
         assert place not in doubt.neighbours
+
+
+def test_a_label_that_was_given_twice_is_not_doubted() -> None:
+    truth = shuffled(8, 20, seed=1)
+    given = truth.copy()
+    given[:4] = (truth[:4] + 1) % 8
+    embeddings = looks(truth, seed=1)
+    assert doubted(lesson(embeddings, given))[0] == [0, 1, 2, 3]
+    held_back, found = doubted(lesson(embeddings, given, confirmed=[0, 2]))
+    assert (held_back, sorted(found)) == ([1, 3], [1, 3])
 
 
 def test_a_whole_visit_under_a_wrong_name_does_not_vouch_for_itself() -> None:

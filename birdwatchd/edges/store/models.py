@@ -63,10 +63,13 @@ class Models:
     # -- what to learn from
 
     def examples(self, spotter_id: str) -> list[Row]:
-        """Photos that a person named and that are still there, each with its embedding as bytes; oldest first."""
+        """Photos that a person named and that are still there, each with its embedding as bytes; oldest first.
+
+        `confirmed`: a person gave it this name again, after the first time.
+        """
         return self._db.rows(
-            "SELECT photos.id, photos.sha256, photos.path, photos.camera, photos.captured_at, said.label, embeddings.vector"
-            f" {_LEARNABLE} ORDER BY photos.id",
+            "SELECT photos.id, photos.sha256, photos.path, photos.camera, photos.captured_at, said.label, embeddings.vector,"
+            f" {_CONFIRMED} AS confirmed {_LEARNABLE} ORDER BY photos.id",
             (spotter_id,),
         )
 
@@ -267,6 +270,8 @@ _LEARNABLE = (
     " JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
     " WHERE photos.state IN ('filed', 'empty', 'review')"
 )
+
+_CONFIRMED = "EXISTS (SELECT 1 FROM labels AS old WHERE old.photo_id = said.photo_id AND old.id < said.id AND old.label = said.label)"
 
 _JUDGED_BY_OTHERS = (
     "FROM photos"

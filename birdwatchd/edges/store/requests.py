@@ -46,10 +46,13 @@ class Requests:
         """How a wish stands."""
         return _request(self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))[0])
 
-    def take(self, request_id: int, *, at: str) -> None:
-        """Work on it begins; it stays open until `finish`, so that a crash leaves it to be done again."""
+    def take(self, request_id: int, *, at: str) -> bool:
+        """Work on it begins; it stays open until `finish`, so that a crash leaves it to be done again. Whether it is the first try."""
         with self._db.writing():
-            self._db.execute("UPDATE requests SET taken_at = coalesce(taken_at, ?) WHERE id = ?", (at, request_id))
+            cursor = self._db.execute(
+                "UPDATE requests SET taken_at = ? WHERE id = ? AND taken_at IS NULL", (at, request_id)
+            )
+        return cursor.rowcount == 1
 
     def make_definite(self, request_id: int, arguments: dict[str, Any]) -> None:
         """Write down what a wish means now, before it is carried out: after a crash it must not mean something else."""
