@@ -13,7 +13,7 @@ from birdwatchd.review import Review, Work
 
 log = logging.getLogger(__name__)
 
-SLICE_S = 0.5
+SLICE_S = 0.1
 """How long a long wish, such as an import, may work before photos and the watchdog have their turn."""
 
 RETRY_S = 5.0

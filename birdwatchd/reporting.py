@@ -13,7 +13,7 @@ from birdwatchd.core.errors import TransientError
 from birdwatchd.core.job import PAGE_FILE, VERDICT_FILE
 from birdwatchd.edges.errand import Errand
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.store import Store
+from birdwatchd.edges.store import Elsewhere, Store
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Reporting:
         while self._running is not None or training_id in self._missing():
             if self._running is None:
                 self._begin(training_id)
-            yield {}
+            yield Elsewhere()
             if self._running is not None:
                 self._look_after(self._running)
         return self._store.models.page_of(training_id)

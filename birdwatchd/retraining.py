@@ -51,7 +51,7 @@ ONCE_IN = timedelta(hours=12)
 MOST_MINUTES_LINEAR = 10
 RESERVE_MINUTES = 10
 
-SLICE_S = 0.2
+SLICE_S = 0.05
 """How long what is to be learned may be put together before photos and the watchdog have their turn."""
 
 Work = Generator[dict[str, Any], None, dict[str, Any]]

@@ -133,6 +133,8 @@ def test_it_yields_to_everything_and_is_the_first_to_go_when_memory_runs_out(job
     (child,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     assert os.getpriority(os.PRIO_PROCESS, int(child)) == 19
     assert os.sched_getscheduler(int(child)) == os.SCHED_BATCH
+    session = Path(f"/proc/{child}/autogroup")
+    assert not session.exists() or session.read_text().split()[1:] == ["nice", "19"]
     assert Path(f"/proc/{child}/oom_score_adj").read_text().strip() == "1000"
     assert len(os.sched_getaffinity(int(child))) == len(os.sched_getaffinity(0)), "it may use every core"
 

@@ -13,7 +13,8 @@ What else lies there while it is on its way is told in `course`.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import Any
 
 from birdwatchd.core.formats import READABLE
 from birdwatchd.core.photo import WHOLE_FRAME, Box
@@ -106,7 +107,7 @@ class Job:
 
     def to_json(self) -> str:
         """`from_json` is the inverse."""
-        return json.dumps(asdict(self), ensure_ascii=True, allow_nan=False)
+        return _to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
@@ -200,7 +201,7 @@ class Report:
 
     def to_json(self) -> str:
         """`from_json` is the inverse."""
-        return json.dumps(asdict(self), ensure_ascii=True, allow_nan=False)
+        return _to_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
@@ -223,6 +224,15 @@ class Report:
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a training report with other fields: {error}") from error
+
+
+def _to_json(whole: Job | Report) -> str:
+    # `asdict` copies each value of each photo, which takes ten times as long.
+    return json.dumps(whole, default=_fields_of, ensure_ascii=True, allow_nan=False)
+
+
+def _fields_of(one: Any) -> dict[str, object]:
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def fingerprint(labels: Iterable[tuple[str, str]]) -> str:

@@ -27,7 +27,7 @@ def yield_to_others() -> None:
 
     To be called before threads are made: they get what their maker has. All cores may be used, and none is asked for.
     """
-    for step_back in (_lowest_priority, _long_turns, _idle_disk, _first_to_go):
+    for step_back in (_lowest_priority, _lowest_priority_as_a_session, _long_turns, _idle_disk, _first_to_go):
         try:
             step_back()
         except (
@@ -38,6 +38,12 @@ def yield_to_others() -> None:
 
 def _lowest_priority() -> None:
     os.setpriority(os.PRIO_PROCESS, 0, 19)
+
+
+def _lowest_priority_as_a_session() -> None:
+    # Where the kernel shares the processor out by session first (sched(7), autogroup), niceness counts only within one.
+    if os.getsid(0) == os.getpid():  # else others are in it, whom nobody asked
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
 def _long_turns() -> None:
