@@ -34,7 +34,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(outcome, []):
             if outcome == "passed" and report.when != "call":
                 continue
-            for row in dict(report.user_properties).get("faults", []):
+            # A file that cannot be collected has no properties.
+            for row in dict(getattr(report, "user_properties", ())).get("faults", []):
                 why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
                 ends.setdefault(row, {}).setdefault(outcome, []).append(str(why).removeprefix("Skipped: "))
     if not ends:

@@ -133,6 +133,15 @@ def list_models(root: RootOption = None, config: ConfigOption = None, json: Json
         table([row | {"use": _use_in_words(row)} for row in rows], columns)
 
 
+_IN_WORDS = {
+    "photos": "learned from: {:.0f} photos",
+    "judged": "judged on: {:.0f} photos that it had not seen",
+    "accuracy": "named right: {:.1%} of these",
+    "calibration_error": "how sure it says it is, against how often it is right: {:.1%} off",
+}
+"""What is measured of a model, for people; `--json` tells the rest as well."""
+
+
 @models.command()
 def show(model: int, root: RootOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One model: what it knows, what it learned from, how well."""
@@ -155,7 +164,8 @@ def show(model: int, root: RootOption = None, config: ConfigOption = None, json:
         say(f"  taken back {moment(shown['taken_back']['at'])}: {shown['taken_back']['why']}")
     say(f"  knows: {', '.join(shown['labels'])}")
     for name, value in shown["metrics"].items():
-        say(f"  {name.replace('_', ' ')}: {value:g}")
+        if name in _IN_WORDS:
+            say(f"  {_IN_WORDS[name].format(value)}")
     gone = " is gone, so it cannot be used again; only the newest models keep theirs" if shown["file_gone"] else ""
     say(f"  file: {shown['path']}{gone}")
     if shown["report"] is not None:

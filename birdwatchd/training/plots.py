@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from birdwatchd.core.gate import wilson
 from birdwatchd.core.job import Epoch
 
-INK, MUTED, LINE, RIGHT, WRONG, OTHER = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
+INK, MUTED, LINE, RIGHT, WRONG, OTHER, PAPER = (f"#0a0b0{number}" for number in range(1, 8))
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -27,10 +27,14 @@ _VARIABLES = {
     RIGHT: "var(--right)",
     WRONG: "var(--wrong)",
     OTHER: "var(--other)",
+    PAPER: "var(--paper)",
 }
 
 MOST_WITH_NUMBERS = 14
 """Species up to which every cell of the table of mix-ups has its number; of more, only what is wrong has."""
+
+READABLE_ON = 0.7
+"""Cells of the table of mix-ups that are filled more strongly than this get numbers in the colour of the page."""
 
 BINS = 10
 
@@ -78,14 +82,13 @@ def mix_ups(counts: npt.NDArray[np.intp], names: Sequence[str]) -> str:
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         for row, column in np.argwhere(counts > 0).tolist():
             is_right = row == column
-            colour, strength = (RIGHT if is_right else WRONG), float(share[row, column])
+            colour, strength = (RIGHT if is_right else WRONG), 0.35 + 0.65 * float(share[row, column])
             axes.add_patch(
-                mpl.patches.Rectangle(
-                    (column - 0.5, row - 0.5), 1, 1, facecolor=colour, alpha=0.35 + 0.65 * strength, linewidth=0
-                )
+                mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, alpha=strength, linewidth=0)
             )
             if len(names) <= MOST_WITH_NUMBERS or not is_right:
-                axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9)
+                ink = PAPER if strength > READABLE_ON else INK
+                axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9, color=ink)
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
         axes.set_xlim(-0.5, len(names) - 0.5)
