@@ -11,22 +11,23 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
 from birdwatchd.core.hours import is_within
-from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Job, Report
+from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Job, Report
 from birdwatchd.core.naming import KINDS
 from birdwatchd.core.settings import Settings
-from birdwatchd.core.tuning import LABELS_TO_FINETUNE, Tuning
-from birdwatchd.dataset import Dataset, freeze
+from birdwatchd.core.tuning import LABELS_TO_FINETUNE
+from birdwatchd.dataset import Dataset
 from birdwatchd.edges.clock import as_utc_text
 from birdwatchd.edges.errand import Errand
 from birdwatchd.edges.files import Files, disk
 from birdwatchd.edges.store import Elsewhere, NewModel, Request, Store
 from birdwatchd.edges.trainer import Course, can_finetune, write_down
 from birdwatchd.edges.vision import Classifier
+from birdwatchd.lessons import SLICE_S, Lessons
 from birdwatchd.serving import Serving
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,6 @@ DRAWN_WITHIN_S = 300.0
 
 ONCE_IN = timedelta(hours=12)
 """The long training is begun at most once a night."""
-
-MOST_MINUTES_LINEAR = 10
-RESERVE_MINUTES = 10
-
-SLICE_S = 0.05
-"""How long what is to be learned may be put together before photos and the watchdog have their turn."""
 
 Work = Generator[dict[str, Any], None, dict[str, Any]]
 
@@ -91,6 +86,7 @@ class Retraining:
         self._serving = serving
         self._clock = clock
         self._now = now
+        self._lessons = Lessons(files, store, settings, serving, clock=clock)
         self._running: _Running | None = None
         self._freezing: tuple[str, Generator[None, None, Dataset]] | None = None
         self._next_look = clock()
@@ -142,7 +138,7 @@ class Retraining:
             return False
         self._next_look = self._clock() + LOOK_EVERY_S
         if self._settings.training.enabled and self._has_news() and self._has_enough_news("linear"):
-            self._freezing = "linear", self._freeze()
+            self._freezing = "linear", self._lessons.freeze()
             return True
         return False
 
@@ -174,7 +170,7 @@ class Retraining:
             return False
         if not self._has_enough_news("finetuned"):
             return False
-        self._freezing = "finetuned", self._freeze()
+        self._freezing = "finetuned", self._lessons.freeze()
         return True
 
     def _has_enough_news(self, kind: str) -> bool:
@@ -210,58 +206,12 @@ class Retraining:
         if not self._store.models.was_regretted(dataset.fingerprint):
             self._begin(dataset, kind)
 
-    # -- the job
-
-    def _freeze(self) -> Generator[None, None, Dataset]:
-        """What can be learned now, in steps.
-
-        Raises:
-            Refused: too little.
-        """
-        yield
-        return (
-            yield from freeze(
-                self._store.models.examples(str(self._serving.spotter_id)),
-                min_labels=self._settings.training.min_labels_per_species,
-                known_sides=self._known_sides(),
-            )
-        )
-
-    def _frozen(self) -> Generator[dict[str, Any], None, Dataset]:
-        """The same for a wish, which has its turns as well."""
-        freezing = self._freeze()
-        while True:
-            until = self._clock() + SLICE_S
-            try:
-                next(freezing)
-                while self._clock() < until:
-                    next(freezing)
-            except StopIteration as end:
-                return cast("Dataset", end.value)
-            yield {}
-
-    def _known_sides(self) -> dict[str, bool]:
-        last = self._last_job()
-        return {} if last is None else dict(last.sides)
-
-    def _last_job(self) -> Job | None:
-        folders = sorted(
-            (path for path in self._files.path(shelving.JOBS).glob("*") if path.name.isdecimal()),
-            key=lambda path: int(path.name),
-        )
-        for folder in reversed(folders):
-            try:
-                return Job.from_json((folder / JOB_FILE).read_text(encoding="utf-8"))
-            except (OSError, ValueError):  # begun and never finished, or of another version
-                continue
-        return None
-
     def _begin(self, dataset: Dataset, kind: str = "linear") -> _Running:
         at = self._now()
         training_id = self._store.models.begin_training(
             kind, fingerprint=dataset.fingerprint, label_count=len(dataset.examples), at=at
         )
-        job = self._job(training_id, kind, dataset)
+        job = self._lessons.job(training_id, kind, dataset)
         folder = self._files.path(f"{shelving.JOBS}/{training_id}")
         try:
             with disk.translated("cannot write down what to learn from"):
@@ -277,54 +227,6 @@ class Retraining:
         self._running = _Running(training_id, job.kind, folder, course, told=course.progress().what)
         log.info("training %d begins: %d photos of %d species", training_id, len(job.examples), dataset.species)
         return self._running
-
-    def _job(self, training_id: int, kind: str, dataset: Dataset) -> Job:
-        champion = self._serving.model
-        return Job(
-            kind=kind,
-            training_id=training_id,
-            spotter_id=str(self._serving.spotter_id),
-            seed=self._settings.training.seed,
-            wanted_precision=self._settings.deciding.wanted_precision,
-            strangers_let_in=self._settings.deciding.strangers_let_in,
-            fingerprint=dataset.fingerprint,
-            parent_sha256=None if champion is None else champion.sha256,
-            recipe={"training_id": training_id}
-            | (Tuning.by_settings(self._settings).as_recipe() if kind == "finetuned" else {}),
-            sides=dataset.sides,
-            examples=dataset.examples,
-            root=str(self._files.root),
-            champion=None if champion is None else self._as_champion(champion),
-            too_few=dataset.too_few,
-            doubtful_names=dataset.doubtful_names,
-            straddling=dataset.straddling,
-            max_memory_mb=self._settings.training.max_memory_mb,
-            max_minutes=self._most_minutes(kind),
-            max_megapixels=self._settings.images.max_megapixels,
-            formats=self._settings.images.formats,
-        )
-
-    def _most_minutes(self, kind: str) -> float:
-        most = self._settings.training.max_minutes
-        # A network goes on with what is best so far when its time is up; the rest is for writing that down and proving it.
-        return most + RESERVE_MINUTES if kind == "finetuned" else min(MOST_MINUTES_LINEAR, most)
-
-    def _as_champion(self, model: Classifier) -> Champion:
-        """The model in use, with what it learned from and what was said of that before."""
-        row = self._store.models.get(model.model_id) or {}
-        folder = self._files.path(f"{shelving.JOBS}/{model.card.recipe.get('training_id')}")
-        learned: tuple[int, ...] = ()
-        said: dict[str, str] = {}
-        try:
-            own = Job.from_json((folder / JOB_FILE).read_text(encoding="utf-8"))
-            report = Report.from_json((folder / REPORT_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            log.warning("what model %d was judged by is gone: %s", model.model_id, error)
-        else:
-            held_back = {doubt.photo_id for doubt in report.doubts if doubt.held_back}
-            learned = tuple(one.photo_id for one in own.examples if one.photo_id not in held_back)
-            said = {str(guess.photo_id): guess.label for guess in report.guesses}
-        return Champion(model.model_id, row["path"], said, learned)
 
     # -- what comes of it
 
@@ -432,7 +334,7 @@ class Retraining:
     def _begun(self, kind: str) -> Generator[dict[str, Any], None, _Running]:
         """The training of this kind that is under way, or that is begun now."""
         if self._running is None:
-            dataset = yield from self._frozen()
+            dataset = yield from self._lessons.frozen()
             if self._running is None:  # it may have begun by itself meanwhile
                 return self._begin(dataset, kind)
         if self._running.kind != kind:
@@ -454,7 +356,7 @@ class Retraining:
             ModelError: there is no spotter.
         """
         self._see_to_the_spotter()
-        dataset = yield from self._frozen()
+        dataset = yield from self._lessons.frozen()
         return {
             "photos": len(dataset.examples),
             "species": Counter(one.label for one in dataset.examples),
@@ -474,10 +376,10 @@ class Retraining:
             TransientError: not now.
         """
         self._see_to_the_spotter()
-        dataset = yield from self._frozen()
+        dataset = yield from self._lessons.frozen()
         folder, picture = self._files.path(f"{shelving.JOBS}/{BATCH_JOB}"), f"{shelving.REPORTS}/{BATCH_FILE}"
         with disk.translated("cannot write down what to draw"):
-            write_down(folder, self._job(0, "finetuned", dataset), dataset.embeddings)
+            write_down(folder, self._lessons.job(0, "finetuned", dataset), dataset.embeddings)
             self._files.path(shelving.REPORTS).mkdir(exist_ok=True)
         errand = Errand("show-batch", str(folder), str(self._files.path(picture)), program="birdwatchd.training")
         try:

@@ -399,6 +399,6 @@ def test_the_next_training_measures_itself_by_a_model_that_is_older_than_all_tha
     learn(garden, 1, promote=True)
     learn(garden, 6)
     tidy(garden)
-    champion = garden.worker.retraining._as_champion(garden.worker.serving.model)  # type: ignore[arg-type]
+    champion = garden.worker.retraining._lessons.as_champion(garden.worker.serving.model)  # type: ignore[arg-type]
     assert champion.model_id == 1
     assert np.load(garden.root / shelving.JOBS / "1" / "embeddings.npy").shape == (0, 1280)
