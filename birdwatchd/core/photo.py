@@ -55,6 +55,14 @@ Ranking = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Bird:
+    """One bird in a picture: where it is, and with which probability (0–1) it is one."""
+
+    box: Box
+    birdness: float
+
+
+@dataclass(frozen=True, slots=True)
 class Spotting:
     """What the spotter saw.
 
@@ -62,8 +70,9 @@ class Spotting:
         spotter_id: first 16 hex digits of the SHA-256 of the spotter's file.
         birdness: probability 0–1 that a bird is in the picture.
         ranking: its five best guesses among the birds it knows.
-        box: where the bird is.
-        embedding: the picture as the network sees it; comparable across all times of one spotter.
+        box: where the bird is; the main one, if there are several.
+        embedding: that bird as the network sees it; comparable across all times of one spotter.
+        others: more birds beside the main one, the surest first.
     """
 
     spotter_id: str
@@ -71,6 +80,7 @@ class Spotting:
     ranking: Ranking
     box: Box
     embedding: Vector
+    others: tuple[Bird, ...] = ()
 
     @property
     def is_number(self) -> bool:
