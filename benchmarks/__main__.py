@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.arriving import detection, latency
 from benchmarks.besides import besides
+from benchmarks.eyesight import eyesight, halves
 from benchmarks.figures import machine
 from benchmarks.learning import learning, mistakes, soon
 from benchmarks.living import memory
@@ -40,6 +41,8 @@ ALL: dict[str, Measurement] = {
     "detection": Measurement(detection, {"drops": 20, "sweep_s": 6.0}),
     "memory": Measurement(memory),
     "birdness": Measurement(birdness),
+    "eyesight": Measurement(eyesight, {"frames": 40}),
+    "halves": Measurement(halves, {"frames": 40}),
     "three": Measurement(three, {"draws": 3}),
     "forty": Measurement(forty, {"draws": 1}),
     "filed": Measurement(filed, {"draws": 1}),

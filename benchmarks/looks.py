@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.folders import bird_folder
 from birdwatchd.core import shelving, splits
+from birdwatchd.core.detecting import DETAIL_PX
 from birdwatchd.core.photo import WHOLE_FRAME, Spotting
-from birdwatchd.core.preprocess import to_model_input
 from birdwatchd.core.splits import Labelled
 from birdwatchd.edges.images import Limits, decode
 from birdwatchd.edges.vision import Spotter
@@ -98,9 +98,7 @@ def _remember(place: Path, spotter: Spotter, photos: Sequence[Path]) -> None:
     size_px = spotter.recipe.size_px
 
     def spot(photo: Path) -> Spotting:
-        picture = decode(photo.read_bytes(), limits, view_px=size_px)
-        (spotting,) = spotter.spot(to_model_input(picture.view(size_px), spotter.recipe))
-        return spotting
+        return spotter.find(decode(photo.read_bytes(), limits, view_px=size_px, detail_px=DETAIL_PX))
 
     with ThreadPoolExecutor(AT_ONCE) as crew:
         spottings = list(crew.map(spot, photos))

@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from birdwatchd.core.detecting import DETAIL_PX
 from birdwatchd.core.formats import HEAD_BYTES, Kind, sniff
 from birdwatchd.core.naming import Naming
-from birdwatchd.core.photo import WHOLE_FRAME, Box, Shot, Spotting, Vector
+from birdwatchd.core.photo import Box, Shot, Spotting, Vector
 from birdwatchd.core.preprocess import ModelInput, Recipe, to_model_input
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.images import Limits, Picture, decode
@@ -84,13 +85,11 @@ class Examiner:
         begun = self._clock()
         classifier = self.classifier
         picture = self._decode(data, classifier)
-        inputs = _inputs(picture, self.spotter.recipe)
-        (spotting,) = self.spotter.spot(inputs)
+        spotting = self.spotter.find(picture)
         naming: Naming | None = None
         if classifier is not None and spotting.is_number:
             pixels = classifier.card.pixels
-            shared = pixels == self.spotter.recipe and spotting.box == WHOLE_FRAME
-            own = inputs if shared else None if pixels is None else _inputs(picture, pixels, spotting.box)
+            own = None if pixels is None else _inputs(picture, pixels, spotting.box)
             (naming,) = classifier.name([spotting.embedding], own)
         return Examined(
             width_px=picture.width_px,
@@ -122,7 +121,7 @@ class Examiner:
         view_px = max(self.spotter.recipe.size_px, 0 if pixels is None else pixels.size_px)
         # All but JPEG are unpacked at full size, up to a gigabyte: one at a time.
         with nullcontext() if sniff(data[:HEAD_BYTES]) is Kind.JPEG else self._large:
-            return decode(data, self.limits, view_px=view_px)
+            return decode(data, self.limits, view_px=view_px, detail_px=DETAIL_PX)
 
     @contextmanager
     def looking(self, photos: int) -> Iterator[Callable[[bytes], Answer]]:
@@ -147,7 +146,7 @@ class Examiner:
             pool.shutdown(cancel_futures=True)
 
 
-def _inputs(picture: Picture, recipe: Recipe, box: Box = WHOLE_FRAME) -> ModelInput:
+def _inputs(picture: Picture, recipe: Recipe, box: Box) -> ModelInput:
     return to_model_input(picture.view(recipe.size_px, recipe.resize, box), recipe)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatchd.core.photo import WHOLE_FRAME, Spotting
-from birdwatchd.core.preprocess import SPOTTER_RECIPE, Recipe
+from birdwatchd.core.preprocess import SPOTTER_RECIPE, Recipe, to_model_input
+from birdwatchd.edges.vision import Scene
 
 
 @dataclass
@@ -22,6 +23,10 @@ class StubSpotter:
     recipe: Recipe = SPOTTER_RECIPE
     birds: tuple[str, ...] = ("jay", "magpie", "robin", "kite", "goose")
     looked: int = field(default=0)
+
+    def find(self, scene: Scene) -> Spotting:
+        """Of the whole picture; it looks no closer."""
+        return self.spot(to_model_input(scene.view(self.recipe.size_px, self.recipe.resize), self.recipe))[0]
 
     def spot(self, inputs: npt.NDArray[np.float32]) -> list[Spotting]:
         """One answer per picture of the batch."""

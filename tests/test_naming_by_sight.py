@@ -1,6 +1,7 @@
 """A model that looks at photos itself: it is shown what its card wants, in every door, and needs nothing but onnxruntime."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from birdwatchd.core.errors import Damaged, ModelDamaged
 from birdwatchd.core.naming import Card
-from birdwatchd.core.photo import WHOLE_FRAME
+from birdwatchd.core.photo import WHOLE_FRAME, Box
 from birdwatchd.core.preprocess import RECIPE_VERSION, SPOTTER_RECIPE, ModelInput, Recipe, to_model_input
 from birdwatchd.edges.images import Limits, decode
 from birdwatchd.edges.store import NewModel
@@ -61,25 +62,21 @@ def test_the_examiner_shows_a_model_the_photo_as_its_card_wants_it(tmp_path: Pat
     assert (naming.ranking[0][0] == "redstart") == (resize == "crop" or bool(right[1] > 0.5))
 
 
-def test_with_the_spotters_own_recipe_nothing_is_scaled_twice(tmp_path: Path) -> None:
-    given: list[ModelInput] = []
+def test_a_model_that_looks_at_photos_itself_is_shown_the_bird_and_not_the_frame(tmp_path: Path) -> None:
+    box = Box(0.25, 0.5, 0.25, 0.25)
 
-    class Listening(StubSpotter):
-        def spot(self, inputs: ModelInput) -> Any:
-            given.append(inputs)
-            return super().spot(inputs)
+    class Finding(StubSpotter):
+        def find(self, scene: Any) -> Any:
+            return replace(super().find(scene), box=box)
 
-    examiner = Examiner(Listening(), LIMITS)  # type: ignore[arg-type]
-    examiner.classifier = model = mind(tmp_path)
-    name = model.name
-
-    def listen(embeddings: Any, pixels: Any = None) -> Any:
-        given.append(pixels)
-        return name(embeddings, pixels)
-
-    model.name = listen  # type: ignore[method-assign]
-    examiner.examine(photo(RED))
-    assert given[0] is given[1]
+    examiner = Examiner(Finding(), LIMITS)  # type: ignore[arg-type]
+    examiner.classifier = mind(tmp_path)
+    data = photo(RED, GREEN)
+    naming = examiner.examine(data).naming
+    view = decode(data, LIMITS, view_px=224).view(224, box=box)
+    (right,) = answers(to_model_input(view, SPOTTER_RECIPE))
+    assert naming is not None
+    assert dict(naming.ranking) == pytest.approx(dict(zip(LABELS, right, strict=True)), abs=1e-5)
 
 
 def test_cropped_padded_and_squashed_squares_hold_what_they_should() -> None:

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from birdwatchd.core.preprocess import to_model_input
+from birdwatchd.core.detecting import DETAIL_PX
 from birdwatchd.edges.images import Limits, decode
 from birdwatchd.edges.vision import Spotter
 
@@ -20,8 +20,7 @@ def main(models: Path) -> None:
         took: list[float] = []
         for photo in json.loads(line):
             begun = time.perf_counter()
-            picture = decode(Path(photo).read_bytes(), limits, view_px=size_px)
-            spotter.spot(to_model_input(picture.view(size_px), spotter.recipe))
+            spotter.find(decode(Path(photo).read_bytes(), limits, view_px=size_px, detail_px=DETAIL_PX))
             took.append(time.perf_counter() - begun)
         print(json.dumps(took), flush=True)
 

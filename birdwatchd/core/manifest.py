@@ -18,7 +18,7 @@ from birdwatchd.core.errors import ModelDamaged
 from birdwatchd.core.photo import Pixels, Ranking, Vector
 from birdwatchd.core.preprocess import Recipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a manifest gets a meaning that an older birdwatchd would read wrongly."""
 
 SPOTTER_KIND = "spotter"

@@ -111,6 +111,11 @@ def to_model_input(pixels: Pixels, recipe: Recipe) -> ModelInput:
     wanted = (recipe.size_px, recipe.size_px, 3)
     if pixels.shape != wanted or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8 of shape {wanted}, not {pixels.dtype} of shape {pixels.shape}")
+    return values(pixels, recipe)
+
+
+def values(pixels: Pixels, recipe: Recipe) -> ModelInput:
+    """Pixels of any size as numbers in the network's range; shape (1, 3, H, W)."""
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis], dtype=np.float32)
     planes -= np.float32(recipe.mean)
     planes /= np.float32(recipe.scale)

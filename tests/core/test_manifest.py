@@ -83,7 +83,7 @@ def test_a_model_without_any_of_our_texts_is_refused() -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        ("format_version", "2"),
+        ("format_version", "99"),
         ("format_version", ""),
         ("kind", "classifier"),
         ("classes", "[]"),

@@ -108,6 +108,11 @@ def test_a_larger_view_is_sharper_when_it_was_asked_for_in_time() -> None:
     assert decode(photo, ALL, view_px=960)._image.size == (2000, 1500)
 
 
+def test_the_longer_side_keeps_the_detail_that_was_asked_for() -> None:
+    for size, kept in (((4000, 3000), (2000, 1500)), ((3000, 4000), (1500, 2000)), ((1900, 1400), (1900, 1400))):
+        assert decode(jpeg(width=size[0], height=size[1]), ALL, detail_px=1920)._image.size == kept
+
+
 def test_different_photos_give_different_views() -> None:
     assert distance(decode(jpeg(seed=1), ALL), decode(jpeg(seed=2), ALL)) > 10
 

@@ -189,7 +189,7 @@ def without_metadata(model: Any) -> None:
 
 
 def with_a_newer_format(model: Any) -> None:
-    model.metadata_props[0].value = "2"
+    model.metadata_props[0].value = "99"
 
 
 def with_external_data(model: Any) -> None:
@@ -235,7 +235,7 @@ def with_another_stride(model: Any) -> None:
     ("change", "message"),
     [
         (without_metadata, "does not say its format_version"),
-        (with_a_newer_format, "format '2'"),
+        (with_a_newer_format, "format '99'"),
         (with_external_data, "lies in another file"),
         (with_another_weight, "other weights than it says"),
         (with_another_weight_and_its_hash, "does not give the answers"),
@@ -313,9 +313,11 @@ def test_the_newest_whole_one_is_taken(copy_dir: Path) -> None:
 class Skewed:
     """A provider whose answers are off by a factor."""
 
-    def __init__(self, session: Session, *, embedding: float = 1.0, probabilities: float = 1.0) -> None:
+    def __init__(
+        self, session: Session, *, embedding: float = 1.0, probabilities: float = 1.0, map_: float = 1.0
+    ) -> None:
         self.session = session
-        self.factors = (embedding, probabilities)
+        self.factors = (embedding, probabilities, map_)
 
     def get_inputs(self) -> list[Any]:
         return self.session.get_inputs()
@@ -346,10 +348,13 @@ class Workshop:
 def test_the_first_provider_that_agrees_with_the_cpu_computes(models_dir: Path) -> None:
     workshop = Workshop(tensorrt={"embedding": 1 + 1e-5, "probabilities": 1 - 1e-5})
     assert Spotter.load(models_dir, open_session=workshop).provider == "tensorrt"
-    assert workshop.asked == ["cpu", "tensorrt"]
+    # The last one for whole frames: an engine of TensorRT's takes squares of one size.
+    assert workshop.asked == ["cpu", "tensorrt", "cuda"]
 
 
-@pytest.mark.parametrize("skew", [{"embedding": 1.01}, {"probabilities": 0.99}, {"embedding": float("nan")}])
+@pytest.mark.parametrize(
+    "skew", [{"embedding": 1.01}, {"probabilities": 0.99}, {"map_": 0.9}, {"embedding": float("nan")}]
+)
 def test_a_provider_that_disagrees_is_passed_over(
     models_dir: Path, skew: dict[str, float], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,7 +24,7 @@ from birdwatchd.edges import images
 from birdwatchd.edges.vision import Spotter
 from tests.fakes import StubSpotter
 
-MAD: dict[str, Callable[[tuple[int, int]], npt.NDArray[np.float32]]] = {
+MAD: dict[str, Callable[[tuple[int, ...]], npt.NDArray[np.float32]]] = {
     "nan": lambda shape: np.full(shape, np.nan, np.float32),
     "inf": lambda shape: np.full(shape, np.inf, np.float32),
     "constant": lambda shape: np.full(shape, 0.001, np.float32),
@@ -41,7 +41,9 @@ class MadSession:
 
     def run(self, _outputs: list[str], feeds: dict[str, npt.NDArray[np.float32]], /) -> list[npt.NDArray[np.float32]]:
         """As onnxruntime's."""
-        return [self.answer((len(feeds["pixels"]), width)) for width in (1280, 1000)]
+        count, _, height, width = feeds["pixels"].shape
+        parts = (1, -(-height // 32), -(-width // 32))
+        return [self.answer((count, *shape)) for shape in ((1280,), (1000,), parts)]
 
 
 def rigged_loader(settings: Settings) -> Callable[[], Any]:

@@ -27,7 +27,7 @@ from birdwatchd.training.torchfile import read_tensors
 
 from . import golden
 
-SPOTTER_ID = "729657779524a7d1"
+SPOTTER_ID = "ef9e0b2e4e3e1b18"
 
 
 # The network
@@ -81,9 +81,11 @@ def test_the_file_is_valid_onnx_without_external_data_and_says_what_it_is(models
 
 def test_any_size_of_picture_and_batch_goes_through(models_dir: Path) -> None:
     session = Spotter.load(models_dir, providers=("cpu",))._session
-    for shape in ((1, 3, 96, 160), (3, 3, 225, 223)):
-        embedding, probabilities = session.run(["embedding", "probabilities"], {"pixels": np.zeros(shape, np.float32)})
+    for shape, parts in (((1, 3, 96, 160), (3, 5)), ((3, 3, 225, 223), (8, 7))):
+        pixels = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        embedding, probabilities, map_ = session.run(["embedding", "probabilities", "map"], {"pixels": pixels})
         assert embedding.shape == (shape[0], 1280)
+        assert map_.shape == (shape[0], 1, *parts)
         assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-4)
 
 

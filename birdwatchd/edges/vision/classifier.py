@@ -22,8 +22,7 @@ from birdwatchd.core.naming import Card, Naming, golden_embedding
 from birdwatchd.core.onnxfile import metadata_and_weights
 from birdwatchd.core.photo import Vector
 from birdwatchd.core.preprocess import SPOTTER_RECIPE, ModelInput, to_model_input
-from birdwatchd.edges.vision.spotter import (
-    CPU_BATCH_MAX,
+from birdwatchd.edges.vision.sessions import (
     GPU_BATCH_MAX,
     ORT_ERRORS,
     OpenSession,
@@ -33,6 +32,7 @@ from birdwatchd.edges.vision.spotter import (
     open_onnx_session,
     usable_cores,
 )
+from birdwatchd.edges.vision.spotter import CPU_BATCH_MAX
 
 log = logging.getLogger(__name__)
 

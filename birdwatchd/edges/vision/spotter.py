@@ -4,82 +4,100 @@ A damaged model file mostly loads without complaint and then answers nonsense. S
 the hash in the file's name, and the network must give the answers that it was built with.
 """
 
-import contextlib
 import ctypes
-import glob
 import hashlib
-import importlib.util
-import io
 import logging
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from birdwatchd.core import detecting
 from birdwatchd.core.birds import SPOTTER_CLASSES
+from birdwatchd.core.detecting import Frame, Map, Place
 from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing
 from birdwatchd.core.manifest import EMBEDDING_WIDTH, Manifest, golden_pixels, golden_sample
 from birdwatchd.core.onnxfile import metadata_and_weights
-from birdwatchd.core.photo import WHOLE_FRAME, Spotting
-from birdwatchd.core.preprocess import ModelInput, Recipe, to_model_input
+from birdwatchd.core.photo import WHOLE_FRAME, Bird, Box, Pixels, Ranking, Spotting, Vector
+from birdwatchd.core.preprocess import ModelInput, Resize, to_model_input, values
+from birdwatchd.edges.vision.sessions import (
+    GPU_BATCH_MAX,
+    ORT_ERRORS,
+    OpenSession,
+    ProviderUnavailable,
+    Session,
+    first_line,
+    open_onnx_session,
+    usable_cores,
+)
 
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 """How far an answer may be off, as a share of the largest value expected; rounding alone (torch against ours) makes 1e-6."""
 
-ENGINES = "tensorrt"
-"""Folder beside the models, of what TensorRT built of them."""
-
 CPU_BATCH_MAX = 4
 """Photos computed at once; longer batches are cut. On two cores 4 ms a photo alone, 3.1 in fours, 6.8 and 110 MB more in sixteens."""
-
-GPU_BATCH_MAX = 32
 
 FILE_MAX_BYTES = 256 * 1024**2
 
 REBUILD = "run `birdwatchd init`: it builds the spotter afresh, in place of a damaged one"
 
-PROVIDERS: Mapping[str, str] = {
-    "tensorrt": "TensorrtExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
-"""Our names for what can compute, and onnxruntime's."""
+_OUTPUTS = ["embedding", "probabilities", "map"]
 
-_OUTPUTS = ["embedding", "probabilities"]
-
-ORT_ERRORS: tuple[type[Exception], ...] = (
-    RuntimeError,
-    ValueError,
-    *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
-)
-"""onnxruntime's errors have no common root but Exception; these are all that its module holds."""
-
-Answers = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-"""Embeddings (N, 1280) and probabilities (N, 1000)."""
+Answers = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Embeddings (N, 1280), probabilities (N, 1000), and maps of log-odds that a part is bird (N, 1, rows, columns)."""
 
 
-class Session(Protocol):
-    """The part of `onnxruntime.InferenceSession` that is used here."""
+class Scene(Protocol):
+    """A decoded picture, as far as the spotter needs one."""
 
-    def get_inputs(self) -> list[Any]: ...
-    def get_outputs(self) -> list[Any]: ...
-    def run(self, outputs: list[str], feeds: dict[str, ModelInput], /) -> list[Any]: ...
+    @property
+    def width_px(self) -> int:
+        """Of the picture at full size."""
+
+    @property
+    def height_px(self) -> int:
+        """Of the picture at full size."""
+
+    def view(self, size_px: int, resize: Resize = ..., box: Box = ...) -> Pixels:
+        """A part of it as a square."""
+
+    def scaled(self, width_px: int, height_px: int) -> Pixels:
+        """All of it, at this size; shape (height_px, width_px, 3)."""
 
 
-OpenSession = Callable[[Path, str, int, Recipe], Session]
-"""(file, provider as in `PROVIDERS`, threads, recipe) → session; raises `ProviderUnavailable` where this machine lacks the provider."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """What the network says of one square.
+
+    Attributes:
+        probabilities: of the birds that it knows.
+        birdness: their sum.
+    """
+
+    embedding: Vector
+    probabilities: npt.NDArray[np.float32]
+    birdness: float
+    map_: Map
 
 
-class ProviderUnavailable(Exception):
-    """This machine cannot compute that way; never leaves this module."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A place that was looked at: the bird there, if it is one."""
+
+    bird: Place
+    box: Box
+    birdness: float
+
+
+class _NoAnswer(Exception):
+    """The network says what is no number; never leaves this module."""
 
 
 class Spotter:
@@ -92,13 +110,19 @@ class Spotter:
         labels: of the birds that it knows, 59.
     """
 
-    def __init__(self, spotter_id: str, manifest: Manifest, session: Session, provider: str) -> None:
+    def __init__(
+        self, spotter_id: str, manifest: Manifest, session: Session, provider: str, *, wide: Session | None = None
+    ) -> None:
         self.id = spotter_id
         self.recipe = manifest.recipe
         self.provider = provider
         self.labels = tuple(label for _, label in manifest.classes)
         self._bird_classes = np.array([number for number, _ in manifest.classes])
         self._session = session
+        self._wide = (
+            wide  # TensorRT's engines are built for squares of one size; who computes otherwise takes frames as well
+        )
+        self._one_frame = threading.Lock()
 
     @classmethod
     def load(
@@ -149,8 +173,11 @@ class Spotter:
             if (found := _agreeing(path, wanted, threads, manifest, expected, open_session)) is not None:
                 session, provider = found, wanted
                 break
+        wide = None
+        if provider == "tensorrt":
+            wide = _agreeing(path, "cuda", threads, manifest, expected, open_session) or cpu
         _give_memory_back()
-        return cls(digest[:16], manifest, session, provider)
+        return cls(digest[:16], manifest, session, provider, wide=wide)
 
     def spot(self, inputs: ModelInput) -> list[Spotting]:
         """Look at photos; what one shows has no influence on another's answer.
@@ -158,8 +185,8 @@ class Spotter:
         Args:
             inputs: shape (N, 3, S, S), S = recipe.size_px; what `to_model_input` gives, N of them; N may be 0.
         Returns:
-            One answer per photo, in order. Probabilities are among all 1,000 classes, so that a ranking's sum is at most the
-            birdness. Where the network answers what is no number, birdness is NaN and the ranking empty.
+            One answer per photo, in order, each about the whole square. Probabilities are among all 1,000 classes, so that a
+            ranking's sum is at most the birdness. Where the network answers what is no number, birdness is NaN and the ranking empty.
         Raises:
             ModelError: the network failed.
             ValueError: the inputs have another shape or are not float32.
@@ -169,31 +196,131 @@ class Spotter:
             raise ValueError(
                 f"inputs must be float32 of shape (N, 3, {size_px}, {size_px}), not {inputs.dtype} {inputs.shape}"
             )
-        spottings: list[Spotting] = []
-        batch_max = CPU_BATCH_MAX if self.provider == "cpu" else GPU_BATCH_MAX
-        for start in range(0, len(inputs), batch_max):
-            try:
-                embeddings, probabilities = _run(self._session, inputs[start : start + batch_max])
-            except ORT_ERRORS as error:
-                raise ModelError(
-                    f"the spotter failed on {self.provider}: {first_line(error)}",
-                    hint='restart birdwatchd; if it comes again, set providers = ["cpu"] under [inference] in config.toml',
-                ) from error
-            spottings += map(self._spotting, embeddings, probabilities)
-        return spottings
+        return [
+            Spotting(self.id, math.nan, (), WHOLE_FRAME, embedding.copy())
+            if look is None
+            else Spotting(self.id, look.birdness, self._ranking(look.probabilities), WHOLE_FRAME, look.embedding)
+            for embedding, look in self._looks(inputs)
+        ]
 
-    def _spotting(self, embedding: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> Spotting:
-        if not _is_answer(embedding, probabilities):
-            return Spotting(self.id, math.nan, (), WHOLE_FRAME, embedding.copy())
-        birds = probabilities[self._bird_classes]
-        best = np.argsort(-birds, kind="stable")[:5].tolist()
+    def find(self, scene: Scene) -> Spotting:
+        """Find the bird in a picture: the whole of it first, and only if no bird fills it, closer (`core/detecting.py`).
+
+        Returns:
+            As `spot`; birdness, ranking, box and embedding are of the surest place, or of the whole picture if that is surer and a bird
+            may fill it.
+        Raises:
+            ModelError: the network failed.
+        """
+        (whole,) = self.spot(self._input(scene, WHOLE_FRAME))
+        if not whole.is_number or whole.birdness >= detecting.FILLS:
+            return whole
+        if max(scene.width_px, scene.height_px) < detecting.CLOSER_FROM_PX:
+            return whole
+        try:
+            return self._found(scene, whole)
+        except _NoAnswer:
+            return Spotting(self.id, math.nan, (), WHOLE_FRAME, whole.embedding)
+
+    def _found(self, scene: Scene, whole: Spotting) -> Spotting:
+        frame = Frame.of(scene.width_px, scene.height_px)
+        seen = self._seen(scene, frame, detecting.places(self._map(scene, frame), frame))
+        best = max(seen, key=lambda one: one.birdness)
+        if whole.birdness >= detecting.COUNTS_WHOLE and whole.birdness >= best.birdness:
+            return whole
+        crops = [detecting.crop(best.bird, times, frame) for times in detecting.TIGHT]
+        tight = self._whole_looks(np.concatenate([self._input(scene, box) for box in crops]))
+        # Square roots, as the classifiers take them: else the crop with the stronger values would count for more.
+        embedding = np.mean([np.sqrt(np.maximum(look.embedding, 0)) for look in tight], axis=0, dtype=np.float32) ** 2
+        others = sorted(
+            (
+                Bird(one.box, one.birdness)
+                for one in seen
+                if one is not best and one.birdness >= detecting.OTHERS_FROM and detecting.is_apart(one.box, best.box)
+            ),
+            key=lambda bird: -bird.birdness,
+        )
         return Spotting(
             spotter_id=self.id,
-            birdness=float(np.clip(birds.sum(dtype=np.float64), 0.0, 1.0)),
-            ranking=tuple((self.labels[place], float(birds[place])) for place in best),
-            box=WHOLE_FRAME,
-            embedding=embedding.copy(),  # a view would keep the whole batch in memory
+            birdness=best.birdness,
+            ranking=self._ranking(np.mean([look.probabilities for look in tight], axis=0)),
+            box=best.box,
+            embedding=np.asarray(embedding, dtype=np.float32),
+            others=_without_doubles(others),
         )
+
+    def _map(self, scene: Scene, frame: Frame) -> Map:
+        """Where in the frame it looks like bird."""
+        pixels = values(scene.scaled(*frame.map_px), self.recipe)
+        with self._one_frame:  # it takes 150 MB for as long as it lasts, and all cores
+            answers = self._answers(pixels, self._wide or self._session)
+        map_: Map = answers[2][0, 0]
+        if not np.isfinite(map_).all():
+            raise _NoAnswer
+        return map_
+
+    def _seen(self, scene: Scene, frame: Frame, places: Sequence[Place]) -> list[_Seen]:
+        """Look at each of these places."""
+        boxes = [detecting.crop(place, times, frame) for place in places for times in detecting.CROPS]
+        looks = self._whole_looks(np.concatenate([self._input(scene, box) for box in boxes]))
+        seen: list[_Seen] = []
+        for number, place in enumerate(places):
+            turn = looks[number * len(detecting.CROPS) : (number + 1) * len(detecting.CROPS)]
+            maps = [look.map_ for look in turn]
+            bird = detecting.bird_at(place, maps, frame)
+            sure = detecting.birdness(place, maps, [look.birdness for look in turn])
+            seen.append(_Seen(bird, detecting.crop(bird, 1.0, frame), sure))
+        return seen
+
+    def _input(self, scene: Scene, box: Box) -> ModelInput:
+        return to_model_input(scene.view(self.recipe.size_px, self.recipe.resize, box), self.recipe)
+
+    def _whole_looks(self, inputs: ModelInput) -> list[_Look]:
+        """Looks at squares that all have an answer.
+
+        Raises:
+            _NoAnswer: one of them has none.
+        """
+        looks = [look for _, look in self._looks(inputs) if look is not None]
+        if len(looks) < len(inputs):
+            raise _NoAnswer
+        return looks
+
+    def _looks(self, inputs: ModelInput) -> Iterator[tuple[Vector, _Look | None]]:
+        """Each square's embedding, and all else that is said of it; None where that is no number."""
+        batch_max = CPU_BATCH_MAX if self.provider == "cpu" else GPU_BATCH_MAX
+        for start in range(0, len(inputs), batch_max):
+            answers = self._answers(inputs[start : start + batch_max], self._session)
+            for embedding, probabilities, map_ in zip(*answers, strict=True):
+                if not _is_answer(embedding, probabilities) or not np.isfinite(map_).all():
+                    yield embedding, None
+                    continue
+                birds = probabilities[self._bird_classes]
+                birdness = float(np.clip(birds.sum(dtype=np.float64), 0.0, 1.0))
+                # A view would keep the whole batch in memory.
+                yield embedding, _Look(embedding.copy(), birds, birdness, map_[0].copy())
+
+    def _answers(self, inputs: ModelInput, session: Session) -> Answers:
+        try:
+            return _run(session, inputs)
+        except ORT_ERRORS as error:
+            raise ModelError(
+                f"the spotter failed on {self.provider}: {first_line(error)}",
+                hint='restart birdwatchd; if it comes again, set providers = ["cpu"] under [inference] in config.toml',
+            ) from error
+
+    def _ranking(self, birds: npt.NDArray[np.float32]) -> Ranking:
+        best = np.argsort(-birds, kind="stable")[:5].tolist()
+        return tuple((self.labels[place], float(birds[place])) for place in best)
+
+
+def _without_doubles(birds: Sequence[Bird]) -> tuple[Bird, ...]:
+    """One box for each bird, the surest; two peaks may well lie on one."""
+    kept: list[Bird] = []
+    for bird in birds:
+        if all(detecting.is_apart(bird.box, other.box) for other in kept):
+            kept.append(bird)
+    return tuple(kept)
 
 
 def _is_answer(embedding: npt.NDArray[np.float32], probabilities: npt.NDArray[np.float32]) -> bool:
@@ -201,98 +328,6 @@ def _is_answer(embedding: npt.NDArray[np.float32], probabilities: npt.NDArray[np
     if not (np.isfinite(embedding).all() and np.isfinite(probabilities).all()):
         return False
     return bool(np.ptp(embedding) > 0 and np.ptp(probabilities) > 0 and abs(float(probabilities.sum()) - 1) < 0.1)
-
-
-def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe, *, beside: str | None = None) -> Session:
-    """Open a model file with onnxruntime, silently.
-
-    Args:
-        beside: an input beside the pixels, with its width, as in "embedding:1280".
-
-    Raises:
-        ProviderUnavailable: this machine cannot compute that way, and why.
-        onnxruntime's errors: the file is no model.
-    """
-    # onnxruntime writes to stderr by itself, below Python; all that matters comes back as an error anyway.
-    onnxruntime.set_default_logger_severity(4)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # All optimisations: 15 ms more at load, but 4 ms a photo and not 10. Reusing memory patterns or packing the weights once more
-    # brings no speed here, and costs 3 MB and 15 MB. Without the arena memory is fragmented: 105–120 MB after a while and not 92.
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    # Threads that spin would keep the processor busy between photos.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    chain: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]
-    if provider != "cpu":
-        chain.insert(0, (PROVIDERS[provider], _gpu_options(provider, path, recipe, beside)))
-    try:
-        # Its own second attempt would print and would hide that the provider is not the one asked for.
-        session: Any = onnxruntime.InferenceSession(str(path), options, providers=chain, enable_fallback=0)
-    except ORT_ERRORS as error:
-        if provider != "cpu":
-            raise ProviderUnavailable(first_line(error)) from error
-        raise
-    session.disable_fallback()
-    if PROVIDERS[provider] not in session.get_providers():
-        raise ProviderUnavailable("its libraries cannot be loaded")
-    opened: Session = session
-    return opened
-
-
-def _gpu_options(provider: str, path: Path, recipe: Recipe, beside: str | None) -> dict[str, str]:
-    """Load what the provider needs and say how it should compute.
-
-    Raises:
-        ProviderUnavailable: no NVIDIA GPU, or onnxruntime was built without it.
-    """
-    if not (Path("/dev/nvidiactl").exists() or Path("/proc/driver/nvidia").exists()):
-        raise ProviderUnavailable("no NVIDIA GPU")
-    if PROVIDERS[provider] not in onnxruntime.get_available_providers():
-        raise ProviderUnavailable("the installed onnxruntime is built without it")
-    # TensorFloat-32 keeps ten bits of a number: embeddings would no longer compare with those from a CPU. TensorRT reads only this.
-    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-    if hasattr(onnxruntime, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
-            onnxruntime.preload_dlls()
-    if provider == "cuda":
-        return {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-    _preload_tensorrt()
-    cache = path.parent / ENGINES
-    try:
-        cache.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ProviderUnavailable(f"{cache} cannot be made: {error.strerror}") from error
-    shapes = {}
-    for extent, photos in (("min", 1), ("opt", 1), ("max", GPU_BATCH_MAX)):
-        shapes[extent] = f"pixels:{photos}x3x{recipe.size_px}x{recipe.size_px}"
-        if beside is not None:
-            name, _, width = beside.partition(":")
-            shapes[extent] += f",{name}:{photos}x{width}"
-    # Building an engine takes from seconds to minutes: it is kept, under the model's name.
-    return {
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": str(cache),
-        "trt_engine_cache_prefix": path.stem,
-        **{f"trt_profile_{extent}_shapes": shape for extent, shape in shapes.items()},
-    }
-
-
-def engines_of(path: Path) -> list[Path]:
-    """What TensorRT built of a model file and keeps beside it, under its name."""
-    return [one for one in (path.parent / ENGINES).glob(f"{glob.escape(path.stem)}*") if one.is_file()]
-
-
-def _preload_tensorrt() -> None:
-    """Load TensorRT's libraries where pip put them; onnxruntime finds them only if they are loaded already or on the system's path."""
-    spec = importlib.util.find_spec("tensorrt_libs")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for pattern in ("libnvinfer.so.*", "libnvonnxparser.so.*"):
-            for library in sorted(Path(folder).glob(pattern)):
-                with contextlib.suppress(OSError):  # if it is missed, opening the session says so
-                    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
 def _agreeing(
@@ -348,7 +383,11 @@ def _proved(path: Path) -> tuple[str, Manifest]:
 def _check_interface(session: Session, path: Path) -> None:
     inputs = [(node.name, node.type, node.shape[1:2]) for node in session.get_inputs()]
     outputs = [(node.name, node.type, node.shape[1:]) for node in session.get_outputs()]
-    wanted = [("embedding", "tensor(float)", [EMBEDDING_WIDTH]), ("probabilities", "tensor(float)", [SPOTTER_CLASSES])]
+    wanted = [
+        ("embedding", "tensor(float)", [EMBEDDING_WIDTH]),
+        ("probabilities", "tensor(float)", [SPOTTER_CLASSES]),
+        ("map", "tensor(float)", [1, "rows", "columns"]),
+    ]
     if inputs != [("pixels", "tensor(float)", [3])] or outputs != wanted:
         raise ModelDamaged(f"{path.name} is a model, but not a spotter: it takes or gives other things", hint=REBUILD)
 
@@ -357,7 +396,7 @@ def _check_golden(manifest: Manifest, answers: list[Answers], path: Path) -> Non
     """Compare with the answers that another implementation gave once (`birdwatchd/training/spotter_golden.json`)."""
     numbers = [number for number, _ in manifest.classes]
     places = {label: number for number, label in manifest.classes}
-    for golden, (embeddings, probabilities) in zip(manifest.golden, answers, strict=True):
+    for golden, (embeddings, probabilities, _) in zip(manifest.golden, answers, strict=True):
         birds = [probabilities[0, places[label]] for label, _ in golden.ranking]
         given = np.array([probabilities[0, numbers].sum(), *birds])
         right = np.array([golden.birdness, *(probability for _, probability in golden.ranking)])
@@ -372,26 +411,15 @@ def _questions(manifest: Manifest) -> Iterator[ModelInput]:
 
 
 def _run(session: Session, inputs: ModelInput) -> Answers:
-    embeddings, probabilities = session.run(_OUTPUTS, {"pixels": inputs})
-    return embeddings, probabilities
+    embeddings, probabilities, maps = session.run(_OUTPUTS, {"pixels": inputs})
+    return embeddings, probabilities, maps
 
 
 def _close(values: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
     return bool(np.abs(values - right).max() <= TOLERANCE * np.abs(right).max())  # false for NaN too
 
 
-def usable_cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _give_memory_back() -> None:
     """Return what loading left behind to the system: 12 to 20 MB, where the C library can."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
