@@ -139,9 +139,7 @@ _REDUCING_GAP = 2.0
 """A picture is brought near its size in whole steps first: a quarter of the time, and a difference that no network sees."""
 
 
-def decode(
-    data: bytes, limits: Limits, *, view_px: int = 224, detail_px: int = 0, thumbnail_px: int = 320
-) -> Picture:
+def decode(data: bytes, limits: Limits, *, view_px: int = 224, detail_px: int = 0, thumbnail_px: int = 320) -> Picture:
     """Prove that a file is a whole picture of an allowed kind and size, and read it once for all who want to see it.
 
     Only as many pixels are kept as views of `view_px`, a look at its parts and a thumbnail of `thumbnail_px` need. A JPEG is decoded
