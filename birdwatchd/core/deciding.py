@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from birdwatchd.core.naming import Naming
-from birdwatchd.core.photo import Box, Ranking, Spotting, State
+from birdwatchd.core.photo import Bird, Box, Ranking, Spotting, State
 from birdwatchd.core.shelving import NO_BIRD
 
 
@@ -134,3 +134,10 @@ def judge(
     if rules.confirm_first and not seen_before(label):
         return decision(State.REVIEW, Reason.FIRST_OF_ITS_KIND, named=True)
     return decision(State.FILED, Reason.SURE, named=True)
+
+
+def birds_of(spotting: Spotting, decision: Decision) -> tuple[Bird, ...]:
+    """The birds that count in a photo, the main one first; none if it is decided to be empty, or the answer is no number."""
+    if decision.outcome is State.EMPTY or not spotting.is_number:
+        return ()
+    return (Bird(spotting.box, spotting.birdness), *spotting.others)

@@ -25,7 +25,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Decision, Reason
 from birdwatchd.core.errors import ConfigError, DamagedDatabase, DiskFull, DiskTrouble, NewerDatabase, StoreBusy
 from birdwatchd.core.journey import Advice, Claim, Move
-from birdwatchd.core.photo import WHOLE_FRAME, Spotting, Stamp, State
+from birdwatchd.core.photo import WHOLE_FRAME, Bird, Box, Spotting, Stamp, State
 from birdwatchd.edges.store import Decided, Said, Store, Twin, connection, days, schema, work_path
 
 CONTRACT = {
@@ -36,6 +36,7 @@ CONTRACT = {
     "trainings": "id kind started_at finished_at outcome reasons fingerprint label_count report_path",
     "sightings": "photo_id at camera species probability named_by path",
     "daily_counts": "day camera species photos visits",
+    "birds": "photo_id number box birdness",
     "current_predictions": "id photo_id model_id spotter_id label probability top birdness novelty box verdict reason"
     " predicted_at took_ms",
 }
@@ -75,10 +76,11 @@ def decided(
     captured_at: str | None = None,
     camera: str | None = None,
     reason: str = "no-classifier",
+    others: tuple[Bird, ...] = (),
 ) -> Decided:
     """What is written when a photo's fate is fixed, as a classifier would have it."""
     ranking = ((label, 0.75), ("jay", 0.125)) if label else ()
-    seen = Spotting("5" * 16, 0.9, ranking, WHOLE_FRAME, np.arange(1280, dtype=np.float32))
+    seen = Spotting("5" * 16, 0.9, ranking, WHOLE_FRAME, np.arange(1280, dtype=np.float32), others)
     judged = Decision(
         outcome, Reason(reason), label, 0.75 if label else None, ranking, 0.9, None, WHOLE_FRAME
     )  # fmt: skip
@@ -334,6 +336,92 @@ def test_a_reader_cannot_write(path: Path, store: Store) -> None:
             reader.requests.ask("undo", {}, actor=None, at=NOW)
 
 
+# -- several birds in one photo
+
+LEFT, RIGHT = Bird(Box(0.0, 0.25, 0.125, 0.25), 0.75), Bird(Box(0.5, 0.25, 0.125, 0.25), 0.625)
+
+
+def birds(store: Store) -> list[tuple[int, int, str, float]]:
+    return [tuple(row.values()) for row in all_of(store, "birds ORDER BY photo_id, number")]
+
+
+def test_other_birds_are_written_with_the_decision(store: Store) -> None:
+    (photo_id,) = store.journeys.record_claims([claim()])
+    store.journeys.record_decisions([decided(photo_id, others=(LEFT, RIGHT))])
+    assert [tuple(row.values()) for row in all_of(store, "other_birds")] == [
+        (photo_id, "5" * 16, 2, "[0.0, 0.25, 0.125, 0.25]", 0.75),
+        (photo_id, "5" * 16, 3, "[0.5, 0.25, 0.125, 0.25]", 0.625),
+    ]
+
+
+def test_a_decision_that_cannot_be_written_leaves_no_bird(store: Store) -> None:
+    (photo_id,) = store.journeys.record_claims([claim()])
+    with pytest.raises(ValueError):
+        store.journeys.record_decisions([decided(photo_id, others=(LEFT,)), decided(photo_id + 1)])
+    assert all_of(store, "other_birds") == []
+
+
+def test_the_main_bird_is_number_one_and_the_others_follow(store: Store) -> None:
+    alone, together = arrive(store), arrive(store, others=(LEFT, RIGHT))
+    whole = "[0.0, 0.0, 1.0, 1.0]"
+    assert birds(store) == [
+        (alone, 1, whole, 0.9),
+        (together, 1, whole, 0.9),
+        (together, 2, "[0.0, 0.25, 0.125, 0.25]", 0.75),
+        (together, 3, "[0.5, 0.25, 0.125, 0.25]", 0.625),
+    ]
+
+
+def test_no_bird_is_in_an_empty_photo_nor_in_one_whose_answer_is_no_number(store: Store) -> None:
+    arrive(store, outcome=State.EMPTY, label=None, reason="no-bird", others=(LEFT,))
+    (odd,) = store.journeys.record_claims([claim()])
+    one = decided(odd, outcome=State.REVIEW, label=None, reason="odd-answer", others=(LEFT,))
+    assert one.spotting is not None
+    assert one.decision is not None
+    unheard = dataclasses.replace(one.spotting, birdness=float("nan"))
+    store.journeys.record_decisions(
+        [dataclasses.replace(one, spotting=unheard, decision=dataclasses.replace(one.decision, birdness=None))]
+    )
+    assert all_of(store, "other_birds") == []
+    assert birds(store) == []
+
+
+def test_a_photo_that_is_looked_at_once_more_has_the_birds_of_the_last_look(store: Store) -> None:
+    photo_id = arrive(store, others=(LEFT, RIGHT))
+    with store.connection.writing():
+        store.journeys._keep_others(photo_id, "5" * 16, [RIGHT])
+        store.journeys._keep_others(photo_id, "5" * 16, [RIGHT])
+        store.journeys._keep_others(photo_id, "6" * 16, [LEFT, LEFT, LEFT])
+    assert [(number, birdness) for _, number, _, birdness in birds(store)] == [(1, 0.9), (2, 0.625)], "of one spotter"
+
+
+@pytest.mark.parametrize(("label", "kept"), [("robin", 1), (shelving.NO_BIRD, 0)])
+def test_an_imported_photo_keeps_its_other_birds_unless_its_person_says_that_there_are_none(
+    store: Store, label: str, kept: int
+) -> None:
+    one = dataclasses.replace(decided(0, others=(LEFT,)), decision=None)
+    store.journeys.record_import(one, Said(label, "import", "me", NOW), original_name="a.jpg", received_at=NOW)
+    assert len(all_of(store, "other_birds")) == kept
+
+
+@pytest.mark.parametrize(
+    ("question", "may_go_through"),
+    [
+        ("SELECT * FROM birds WHERE photo_id = 5", []),
+        ("SELECT (SELECT count(*) FROM birds WHERE birds.photo_id = photos.id) FROM photos WHERE id > 5", []),
+        ("SELECT photo_id, count(*) FROM birds GROUP BY photo_id", ["latest"]),  # each photo once
+    ],
+)
+def test_the_birds_of_a_photo_are_found_by_indexes(store: Store, question: str, may_go_through: list[str]) -> None:
+    steps = [row["detail"] for row in store.connection.rows(f"EXPLAIN QUERY PLAN {question}")]
+    through = [
+        step.split()[1] for step in steps if step.startswith("SCAN") and step.split()[1] not in {"turn", "CONSTANT"}
+    ]
+    assert through == may_go_through, steps
+    assert "SEARCH other USING PRIMARY KEY (photo_id=? AND spotter_id=?) LEFT-JOIN" in steps
+    assert not any("AUTOMATIC" in step or "TEMP B-TREE" in step for step in steps), steps
+
+
 # -- migrations
 
 
@@ -348,9 +436,10 @@ def _with_broken_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     broken(name="0002_lived_days")(schema._lived_days)
     broken(name="0003_learning")(schema._learning)
     broken(name="0004_after_promotion")(schema._after_promotion)
-    broken(name="0005_broken")(_broken)
+    broken(name="0005_birds")(schema._birds)
+    broken(name="0006_broken")(_broken)
     monkeypatch.setattr(schema, "migrations", broken)
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 5)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", 6)
 
 
 def test_a_migration_that_dies_leaves_nothing_of_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,8 +472,15 @@ def first_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         only(name="0001_first")(schema._first)
         patch.setattr(schema, "migrations", only)
         patch.setattr(connection, "SCHEMA_VERSION", 1)
-        with Store.open(path) as store:
-            arrive(store)
+        with Store.open(path) as store, store.connection.writing():
+            store.connection.execute(
+                "INSERT INTO photos (id, sha256, original_name, received_at, bytes, path, state, reason)"
+                " VALUES (1, 'a', 'a.jpg', '2026', 7, 'library/robin/a.jpg', 'filed', 'sure')"
+            )
+            store.connection.execute(
+                "INSERT INTO predictions (photo_id, spotter_id, label, top, birdness, box, verdict, reason, predicted_at, took_ms)"
+                " VALUES (1, '5', 'robin', '[]', 0.75, '[0.0, 0.0, 1.0, 1.0]', 'filed', 'sure', '2026', 3)"
+            )
 
 
 def test_a_log_of_the_first_version_is_brought_up_to_date_and_keeps_its_photos(
@@ -396,6 +492,7 @@ def test_a_log_of_the_first_version_is_brought_up_to_date_and_keeps_its_photos(
     with Store.open(path) as store:
         assert store.connection.value("PRAGMA user_version") == connection.SCHEMA_VERSION
         assert store.questions.states() == {"filed": 1}
+        assert birds(store) == [(1, 1, "[0.0, 0.0, 1.0, 1.0]", 0.75)]
         assert store.days.note(at=NOW, boot="a", uptime_s=1)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdwatchd.core import shelving
-from birdwatchd.core.deciding import Decision
+from birdwatchd.core.deciding import Decision, birds_of
 from birdwatchd.core.journey import Advice, Claim, Journey, Move, may_become
-from birdwatchd.core.photo import Spotting, Stamp, State
+from birdwatchd.core.photo import Bird, Box, Spotting, Stamp, State
 from birdwatchd.edges.store.connection import Connection, Row
 
 
@@ -148,6 +148,7 @@ class Journeys:
                     self._keep_embedding(photo_id, one.spotting)
                 if one.spotting is not None and one.decision is not None:
                     self._keep_prediction(photo_id, one.spotting.spotter_id, one.decision, one.decided_at, one.took_ms)
+                    self._keep_others(photo_id, one.spotting.spotter_id, birds_of(one.spotting, one.decision)[1:])
 
     def record_import(self, decided: Decided, said: Said, *, original_name: str, received_at: str) -> int:
         """Enter a photo that a person brought with its name: row, label, embedding and plan at once; returns its id.
@@ -181,6 +182,8 @@ class Journeys:
                 )
             if decided.spotting is not None:
                 self._keep_embedding(photo_id, decided.spotting)
+                if said.label != shelving.NO_BIRD:
+                    self._keep_others(photo_id, decided.spotting.spotter_id, decided.spotting.others)
             self._add_label(photo_id, said)
         return photo_id
 
@@ -319,8 +322,16 @@ class Journeys:
             (photo_id, spotting.spotter_id, spotting.embedding.astype("<f4").tobytes()),
         )
 
+    def _keep_others(self, photo_id: int, spotter_id: str, others: Sequence[Bird]) -> None:
+        """The birds beside the main one. What the same spotter saw there before is replaced: it may see fewer now."""
+        self._db.execute("DELETE FROM other_birds WHERE photo_id = ? AND spotter_id = ?", (photo_id, spotter_id))
+        for number, bird in enumerate(others, start=2):
+            self._db.execute(
+                "INSERT INTO other_birds (photo_id, spotter_id, number, box, birdness) VALUES (?, ?, ?, ?, ?)",
+                (photo_id, spotter_id, number, _box_text(bird.box), bird.birdness),
+            )
+
     def _keep_prediction(self, photo_id: int, spotter_id: str, decision: Decision, at: str, took_ms: float) -> None:
-        box = decision.box
         self._db.execute(
             "INSERT INTO predictions (photo_id, model_id, spotter_id, label, probability, top, birdness, novelty, box, verdict,"
             " reason, predicted_at, took_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -333,7 +344,7 @@ class Journeys:
                 json.dumps([[label, round(p, 6)] for label, p in decision.ranking]),
                 decision.birdness,
                 decision.novelty,
-                json.dumps([box.x, box.y, box.width, box.height]),
+                _box_text(decision.box),
                 decision.outcome,
                 decision.reason,
                 at,
@@ -356,6 +367,10 @@ _JOURNEYS = (
     "SELECT journeys.*, photos.sha256, photos.original_name, photos.received_at, photos.camera FROM journeys"
     " CROSS JOIN photos ON photos.id = journeys.photo_id"  # CROSS: the few journeys first, whatever SQLite guesses
 )
+
+
+def _box_text(box: Box) -> str:
+    return json.dumps([box.x, box.y, box.width, box.height])
 
 
 def _advice_text(advice: Advice | None) -> str | None:

@@ -1,7 +1,8 @@
 """The log's tables and views, and how an older log becomes a newer one.
 
 The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the five views are a promise to
-people who query them. `journeys`, `embeddings`, `lived_days`, `put_up` and `taken_back` are birdwatchd's own.
+people who query them, and so is the view `birds`. `journeys`, `embeddings`, `lived_days`, `put_up`, `taken_back` and `other_birds` are
+birdwatchd's own.
 """
 
 import sqlite3
@@ -56,6 +57,38 @@ def _after_promotion(db: Any) -> None:
     for sentence in _AFTER_PROMOTION:
         db.execute(sentence)
 
+
+@migrations(name="0005_birds")
+def _birds(db: Any) -> None:
+    for sentence in _BIRDS:
+        db.execute(sentence)
+
+
+# An answer that is no number has no birdness and tells of no bird, although its photo has a box.
+_BIRDS = (
+    """
+CREATE TABLE other_birds (
+    photo_id INTEGER NOT NULL REFERENCES photos (id),
+    spotter_id TEXT NOT NULL,
+    number INTEGER NOT NULL CHECK (number >= 2),
+    box TEXT NOT NULL,
+    birdness REAL NOT NULL,
+    PRIMARY KEY (photo_id, spotter_id, number)
+) WITHOUT ROWID
+""",
+    """
+CREATE VIEW birds AS
+SELECT
+    seen.photo_id,
+    coalesce(other.number, 1) AS number,
+    coalesce(other.box, seen.box) AS box,
+    coalesce(other.birdness, seen.birdness) AS birdness
+FROM current_predictions AS seen
+CROSS JOIN (SELECT 0 AS beside UNION ALL SELECT 1) AS turn
+LEFT JOIN other_birds AS other ON turn.beside AND other.photo_id = seen.photo_id AND other.spotter_id = seen.spotter_id
+WHERE seen.verdict <> 'empty' AND seen.birdness IS NOT NULL AND (NOT turn.beside OR other.number IS NOT NULL)
+""",
+)
 
 _AFTER_PROMOTION = (
     """
