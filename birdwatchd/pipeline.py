@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from birdwatchd.core import shelving
-from birdwatchd.core.deciding import Rules
+from birdwatchd.core.deciding import Rules, birds_of
 from birdwatchd.core.errors import Crashed, ModelError, NotAllowed, PhotoError, PhotoVanished, TransientError
 from birdwatchd.core.facts import about
 from birdwatchd.core.intake import camera_of
@@ -31,7 +31,11 @@ BATCH_PHOTOS = 16
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one journey ended; becomes one line of the daemon's log and one row of a summary."""
+    """How one journey ended; becomes one line of the daemon's log and one row of a summary.
+
+    Attributes:
+        birds: how many are in the photo; None when it was not looked at now.
+    """
 
     photo_id: int
     original_name: str
@@ -41,6 +45,7 @@ class Outcome:
     label: str | None = None
     probability: float | None = None
     birdness: float | None = None
+    birds: int | None = None
     took_ms: float | None = None
     what: str | None = None
 
@@ -295,6 +300,7 @@ def _begun(photo_id: int, claim: Claim) -> Journey:
 def _outcome(journey: Journey, move: Move, verdict: Verdict | None) -> Outcome:
     decided = verdict.decided if verdict else None
     decision = decided.decision if decided else None
+    spotting = decided.spotting if decided else None
     return Outcome(
         photo_id=move.photo_id,
         original_name=journey.original_name,
@@ -304,6 +310,7 @@ def _outcome(journey: Journey, move: Move, verdict: Verdict | None) -> Outcome:
         label=decision.label if decision else None,
         probability=decision.probability if decision else None,
         birdness=decision.birdness if decision else None,
+        birds=len(birds_of(spotting, decision)) if spotting and decision else None,
         took_ms=decided.took_ms if decided else None,
         what=verdict.what if verdict else None,
     )

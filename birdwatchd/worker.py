@@ -626,6 +626,7 @@ class Worker:
                     label=one.label,
                     p=one.probability,
                     birdness=one.birdness,
+                    birds=one.birds if one.birds and one.birds > 1 else None,
                     ms=None if one.took_ms is None else round(one.took_ms),
                 ),
             )

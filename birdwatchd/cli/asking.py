@@ -1,7 +1,7 @@
 """Commands that ask the log: log, stats, audit, explain."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +42,8 @@ def show_log(
         if row["human_label"]:
             row["probability"] = None  # that was the machine's word for another name
     columns = [("id", "id"), ("when", "arrived (UTC)"), ("state", "state"), ("name", "bird"), ("probability", "p")]
+    if any((row["birds"] or 0) > 1 for row in rows):
+        columns.append(("birds", "birds"))
     table(rows, [*columns, ("reason", "reason"), ("path", "where")])
 
 
@@ -156,15 +158,26 @@ def explain(
     if note is not None:
         say(f"  wrong is   {note['what_was_wrong']}")
         say(f"  do this    {note['what_to_do']}")
-    for one in receipt["predictions"]:
-        say(f"  looked at  {moment(one['predicted_at'])} UTC by spotter {one['spotter_id']}, {one['took_ms']:.0f} ms")
-        say(f"    bird in it  {one['birdness']:.3f}" if one["birdness"] is not None else "    bird in it  untold")
-        say(f"    verdict     {one['verdict']}: {IN_WORDS.get(one['reason'], one['reason'])}")
-        if one["label"]:
-            say("    guesses     " + ", ".join(f"{label} {probability:.2f}" for label, probability in one["top"]))
+    _tell_looks(receipt)
     for one in receipt["labels"]:
         say(
             f"  named      {one['label'] or 'name withdrawn'} by {one['actor'] or one['source']}, {moment(one['labelled_at'])} UTC"
         )
     if receipt["twins"]:
         say(f"  same bytes as photo {', '.join(map(str, receipt['twins']))}")
+
+
+def _tell_looks(receipt: dict[str, Any]) -> None:
+    """What was seen in a photo at each look, and where its birds are."""
+    from birdwatchd.core.deciding import IN_WORDS
+    from birdwatchd.core.photo import Box
+    from birdwatchd.core.whereabouts import in_words
+
+    for one in receipt["predictions"]:
+        say(f"  looked at  {moment(one['predicted_at'])} UTC by spotter {one['spotter_id']}, {one['took_ms']:.0f} ms")
+        say(f"    bird in it  {one['birdness']:.3f}" if one["birdness"] is not None else "    bird in it  untold")
+        say(f"    verdict     {one['verdict']}: {IN_WORDS.get(one['reason'], one['reason'])}")
+        if one["label"]:
+            say("    guesses     " + ", ".join(f"{label} {probability:.2f}" for label, probability in one["top"]))
+    for one in receipt["birds"]:
+        say(f"  bird {one['number']}     {in_words(Box(*one['box']))}, {one['birdness']:.2f}")

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,7 +154,11 @@ def classify(
                     "probability": decision.probability,
                     "birdness": decision.birdness,
                     "top": decision.ranking,
-                    "box": [decision.box.x, decision.box.y, decision.box.width, decision.box.height],
+                    "box": astuple(decision.box),
+                    "birds": [
+                        {"box": astuple(bird.box), "birdness": bird.birdness}
+                        for bird in deciding.birds_of(examined.spotting, decision)
+                    ],
                     "what": deciding.IN_WORDS[decision.reason],
                 }
             except PhotoError as error:

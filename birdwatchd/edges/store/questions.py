@@ -8,7 +8,9 @@ from birdwatchd.edges.store.connection import Connection, Row
 _PHOTO = """
 SELECT photos.id, photos.received_at, photos.captured_at, photos.camera, photos.original_name, photos.state, photos.reason,
     photos.path, photos.sha256, photos.width_px, photos.height_px, photos.bytes,
-    named.label, named.probability, named.birdness, said.label AS human_label
+    named.label, named.probability, named.birdness,
+    CASE WHEN named.birdness IS NOT NULL THEN (SELECT count(*) FROM birds WHERE birds.photo_id = photos.id) END AS birds,
+    said.label AS human_label
 FROM photos
 LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
 LEFT JOIN current_labels AS said ON said.photo_id = photos.id
@@ -65,9 +67,13 @@ class Questions:
         for prediction in predictions:
             prediction["top"] = json.loads(prediction["top"])
             prediction["box"] = json.loads(prediction["box"])
+        birds = self._db.rows("SELECT number, box, birdness FROM birds WHERE photo_id = ? ORDER BY number", (photo_id,))
+        for bird in birds:
+            bird["box"] = json.loads(bird["box"])
         return {
             "photo": photo,
             "predictions": predictions,
+            "birds": birds,
             "labels": self._db.rows("SELECT * FROM labels WHERE photo_id = ? ORDER BY id", (photo_id,)),
             "journey": next(
                 iter(self._db.rows("SELECT target, outcome, attempts FROM journeys WHERE photo_id = ?", (photo_id,))),
