@@ -1,6 +1,7 @@
 """Commands that ask the log: log, stats, audit, explain."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -128,6 +129,10 @@ def explain(
     photo: Annotated[str, typer.Argument(metavar="FILE|ID")],
     root: RootOption = None,
     config: ConfigOption = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="OUT.png", help="Also draw the photo with a frame round each bird."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Everything the log knows of one photo."""
@@ -139,6 +144,10 @@ def explain(
         receipt = store.questions.receipt(photo_meant(store, photo))
     if receipt is None:
         raise UnknownPhoto(f"there is no photo {photo}")
+    if picture is not None:
+        from birdwatchd.picturing import picture_birds
+
+        picture_birds(settings, receipt, picture)
     if json:
         as_json(receipt)
         return
@@ -165,6 +174,8 @@ def explain(
         )
     if receipt["twins"]:
         say(f"  same bytes as photo {', '.join(map(str, receipt['twins']))}")
+    if picture is not None:
+        say(f"  drawn in   {picture}" + ("" if receipt["birds"] else ", without a frame: no bird is known in it"))
 
 
 def _tell_looks(receipt: dict[str, Any]) -> None:

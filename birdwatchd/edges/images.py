@@ -1,6 +1,6 @@
 """The loupe: bytes in, an upright picture out. Proves a file whole by decoding it, once it has passed the limits.
 
-Only this room touches Pillow. The parser is chosen by our own look at the bytes and called directly, not through
+Only this room reads with Pillow. The parser is chosen by our own look at the bytes and called directly, not through
 `Image.open`: so no other parser is ever entered, and the size cap is ours alone, whatever `Image.MAX_IMAGE_PIXELS` says.
 What is built to keep it busy does not reach it (`core/oddities`). The index of a multi-picture JPEG is not parsed: its
 first picture is the photo.
@@ -125,6 +125,12 @@ class Picture:
         """All of it at this size; RGB, shape (height_px, width_px, 3), uint8."""
         size_px = (width_px, height_px)
         return np.array(self._image.resize(size_px, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP))
+
+    def whole(self) -> Pixels:
+        """All of it, its longest side at most the `thumbnail_px` given to `decode`; RGB, shape (H, W, 3)."""
+        small = self._image.copy()
+        small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.BICUBIC)
+        return np.array(small)
 
     def thumbnail(self) -> bytes:
         """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata."""

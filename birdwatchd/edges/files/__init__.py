@@ -5,7 +5,7 @@ Nothing is overwritten: moves use `renameat2(RENAME_NOREPLACE)`. What a method p
 that it touched has returned.
 """
 
-from birdwatchd.edges.files.disk import hash_outside, read_outside, stamp_of, write_whole
+from birdwatchd.edges.files.disk import hash_outside, read_outside, stamp_of, write_new, write_whole
 from birdwatchd.edges.files.folder import RootLock, file_system_of
 from birdwatchd.edges.files.inbox import CANARY, HELD_PREFIX
 from birdwatchd.edges.files.shelves import BadSpot, Files, TargetTaken
@@ -21,5 +21,6 @@ __all__ = [
     "hash_outside",
     "read_outside",
     "stamp_of",
+    "write_new",
     "write_whole",
 ]

@@ -104,6 +104,25 @@ def write_whole(path: Path, content: bytes) -> None:
     fsync(path.parent)
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Put a file anywhere that a person names, whole or not at all, and never over another one.
+
+    Raises:
+        Refused: something has that name, or it cannot be written there.
+    """
+    part = path.with_name(f".{cut(path.name)}.part")
+    name = shelving.printable(str(path))
+    try:
+        with no_part_left(part):
+            with part.open("xb") as out:
+                out.write(content)
+            rename_noreplace(part, path)
+    except FileExistsError as error:
+        raise Refused(f"{name} is there already", hint="choose another name; nothing is overwritten") from error
+    except OSError as error:
+        raise Refused(f"cannot write {name}: {error.strerror}", hint="choose a place where you may write") from error
+
+
 @contextmanager
 def no_part_left(part: Path) -> Iterator[None]:
     """Remove what an earlier, interrupted attempt left under that name, and what this one leaves if it fails."""
