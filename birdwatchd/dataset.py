@@ -1,5 +1,6 @@
 """What can be learned now: labelled photos with their embeddings, split by visit, and what is left out of them and why."""
 
+import json
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from birdwatchd.core import shelfmoves, shelving, splits
 from birdwatchd.core.errors import Refused
 from birdwatchd.core.job import Example, fingerprint
+from birdwatchd.core.photo import WHOLE_FRAME, Box
 from birdwatchd.edges.store import Row
 
 
@@ -91,5 +93,6 @@ def _example(row: dict[str, Any], split: splits.Split, place: int) -> Example:
         label=row["label"],
         fold=split.folds[place],
         held_out=split.held_out[place],
+        box=Box(*json.loads(row["box"])) if row["box"] else WHOLE_FRAME,
         confirmed=bool(row["confirmed"]),
     )

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from birdwatchd.core.detecting import DETAIL_PX
+from birdwatchd.core.detecting import DETAIL_PX, with_surroundings
 from birdwatchd.core.formats import HEAD_BYTES, Kind, sniff
 from birdwatchd.core.naming import Naming
 from birdwatchd.core.photo import Box, Shot, Spotting, Vector
@@ -33,7 +33,7 @@ class Examined:
     Attributes:
         width_px, height_px: of the upright picture at full size.
         naming: what the classifier said; None while there is none.
-        thumbnail: a small JPEG without metadata.
+        thumbnail: a small JPEG of the bird and what is around it, without metadata.
         took_ms: for decoding and looking.
     """
 
@@ -97,7 +97,7 @@ class Examiner:
             shot=picture.shot,
             spotting=spotting,
             naming=naming,
-            thumbnail=picture.thumbnail(),
+            thumbnail=picture.thumbnail(with_surroundings(spotting.box)),
             took_ms=(self._clock() - begun) * 1000,
         )
 

@@ -154,7 +154,7 @@ def test_after_going_back_the_old_models_word_is_the_last_again_and_is_there_onc
 def test_a_photo_judged_again_keeps_the_box_in_which_its_bird_is(garden: Garden) -> None:
     misfiled(garden, 1, 0)
     with garden.store.connection.writing():
-        garden.store.connection.execute("UPDATE predictions SET box = '[0.1, 0.2, 0.3, 0.4]'")
+        garden.store.connection.execute("UPDATE embeddings SET box = '[0.1, 0.2, 0.3, 0.4]'")
     garden.wish("refile", dry_run=False)
     (newest,) = garden.store.connection.rows("SELECT box FROM predictions ORDER BY id DESC LIMIT 1")
     assert newest["box"] == "[0.1, 0.2, 0.3, 0.4]"

@@ -147,6 +147,18 @@ def crop(place: Place, times: float, frame: Frame) -> Box:
     return Box(left / frame.width, top / frame.height, side / frame.width, side / frame.height)
 
 
+def with_surroundings(box: Box) -> Box:
+    """What to show a person of a bird: half as much again, so that one sees where it sits; cut off at the edges of the frame."""
+    wider, higher = box.width * _SURROUNDINGS, box.height * _SURROUNDINGS
+    left, top = max(box.x - wider, 0.0), max(box.y - higher, 0.0)
+    right, bottom = min(box.x + box.width + wider, 1.0), min(box.y + box.height + higher, 1.0)
+    return Box(left, top, right - left, bottom - top)
+
+
+_SURROUNDINGS = 0.25
+"""On each side."""
+
+
 def birdness(place: Place, maps: Sequence[Map], by_classes: Sequence[float]) -> float:
     """Probability 0–1 that a bird is at a place.
 

@@ -132,9 +132,15 @@ class Picture:
         small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.BICUBIC)
         return np.array(small)
 
-    def thumbnail(self) -> bytes:
-        """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata."""
-        small = self._image.copy()
+    def thumbnail(self, box: Box = WHOLE_FRAME) -> bytes:
+        """Make a small JPEG for people: longest side at most the `thumbnail_px` given to `decode`, no metadata.
+
+        Args:
+            box: the part that is shown.
+        """
+        width, height = self._image.size
+        left, top = round(box.x * width), round(box.y * height)
+        small = self._image.crop((left, top, round((box.x + box.width) * width), round((box.y + box.height) * height)))
         small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.HAMMING)  # as sharp, half the work
         file = io.BytesIO()
         small.save(file, "JPEG", quality=80)

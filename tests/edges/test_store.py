@@ -432,14 +432,11 @@ def _broken(db: Any) -> None:
 
 def _with_broken_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Migrations("birdwatchd")
-    broken(name="0001_first")(schema._first)
-    broken(name="0002_lived_days")(schema._lived_days)
-    broken(name="0003_learning")(schema._learning)
-    broken(name="0004_after_promotion")(schema._after_promotion)
-    broken(name="0005_birds")(schema._birds)
-    broken(name="0006_broken")(_broken)
+    for one in schema.migrations._migrations:
+        broken(name=one.name)(one.fn)
+    broken(name="9999_broken")(_broken)
     monkeypatch.setattr(schema, "migrations", broken)
-    monkeypatch.setattr(connection, "SCHEMA_VERSION", 6)
+    monkeypatch.setattr(connection, "SCHEMA_VERSION", connection.SCHEMA_VERSION + 1)
 
 
 def test_a_migration_that_dies_leaves_nothing_of_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,8 +318,14 @@ class Journeys:
 
     def _keep_embedding(self, photo_id: int, spotting: Spotting) -> None:
         self._db.execute(
-            "INSERT INTO embeddings (photo_id, spotter_id, vector) VALUES (?, ?, ?)",
-            (photo_id, spotting.spotter_id, spotting.embedding.astype("<f4").tobytes()),
+            "INSERT INTO embeddings (photo_id, spotter_id, vector, box, birdness) VALUES (?, ?, ?, ?, ?)",
+            (
+                photo_id,
+                spotting.spotter_id,
+                spotting.embedding.astype("<f4").tobytes(),
+                _box_text(spotting.box),
+                spotting.birdness,
+            ),
         )
 
     def _keep_others(self, photo_id: int, spotter_id: str, others: Sequence[Bird]) -> None:

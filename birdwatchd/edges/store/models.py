@@ -63,13 +63,13 @@ class Models:
     # -- what to learn from
 
     def examples(self, spotter_id: str) -> list[Row]:
-        """Photos that a person named and that are still there, each with its embedding as bytes; oldest first.
+        """Photos that a person named and that are still there, each with its embedding as bytes and the box of that; oldest first.
 
         `confirmed`: a person gave it this name again, after the first time.
         """
         return self._db.rows(
             "SELECT photos.id, photos.sha256, photos.path, photos.camera, photos.captured_at, said.label, embeddings.vector,"
-            f" {_CONFIRMED} AS confirmed {_LEARNABLE} ORDER BY photos.id",
+            f" embeddings.box, {_CONFIRMED} AS confirmed {_LEARNABLE} ORDER BY photos.id",
             (spotter_id,),
         )
 
@@ -219,12 +219,13 @@ class Models:
     ) -> list[Row]:
         """Photos of which the machine's last word is not this model's, and people never said anything; some at a time, by id.
 
-        With birdness and box of that last word, and with the embedding. Those taken back, and the first of a kind that waits for
+        With what this spotter saw: birdness, box and embedding. Those taken back, and the first of a kind that waits for
         a person, are left alone.
         """
         return self._db.rows(
             "SELECT photos.id, photos.path, photos.sha256, photos.original_name, photos.state, embeddings.vector,"
-            f" latest.birdness, latest.box {_JUDGED_BY_OTHERS.format(', '.join('?' * len(states)))}"
+            " coalesce(embeddings.birdness, latest.birdness) AS birdness, coalesce(embeddings.box, latest.box) AS box"
+            f" {_JUDGED_BY_OTHERS.format(', '.join('?' * len(states)))}"
             " AND photos.id > ? ORDER BY photos.id LIMIT ?",
             (spotter_id, *states, model_id, after, limit),
         )

@@ -90,6 +90,18 @@ WHERE seen.verdict <> 'empty' AND seen.birdness IS NOT NULL AND (NOT turn.beside
 """,
 )
 
+
+@migrations(name="0006_what_was_embedded")
+def _what_was_embedded(db: Any) -> None:
+    for column in _WHAT_WAS_EMBEDDED:
+        db.execute(column)
+
+
+_WHAT_WAS_EMBEDDED = (
+    "ALTER TABLE embeddings ADD COLUMN box TEXT",  # as in predictions; NULL: the whole frame, by an older birdwatchd
+    "ALTER TABLE embeddings ADD COLUMN birdness REAL",
+)
+
 _AFTER_PROMOTION = (
     """
 CREATE TABLE put_up (
