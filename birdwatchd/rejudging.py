@@ -117,6 +117,10 @@ class Rejudging:
         self._is_done = not photos
         return bool(photos)
 
+    def begin_anew(self) -> None:
+        """Those that wait may have been seen by the present spotter only now."""
+        self._judge_id = None
+
     # -- all, on request
 
     def refile(self, model: Callable[[], Classifier | None], examiner: Examiner | None, *, dry_run: bool) -> Work:

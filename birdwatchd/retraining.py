@@ -91,6 +91,7 @@ class Retraining:
         self._freezing: tuple[str, Generator[None, None, Dataset]] | None = None
         self._next_look = clock()
         self._looked_at: int | None = None
+        self._anew = False
         self._heard: int | None = None
         self._quiet_from = clock()
 
@@ -137,10 +138,21 @@ class Retraining:
         if self._clock() < self._next_look:
             return False
         self._next_look = self._clock() + LOOK_EVERY_S
+        if self._anew:
+            self._freezing = "linear", self._lessons.freeze()
+            return True
         if self._settings.training.enabled and self._has_news() and self._has_enough_news("linear"):
             self._freezing = "linear", self._lessons.freeze()
             return True
         return False
+
+    def learn_anew(self) -> None:
+        """Learn the same names once more, because the model that knows them is of another spotter; the next steps do it.
+
+        Once: when nothing comes of that, new names or the next start bring another try.
+        """
+        if self._settings.training.enabled:
+            self._anew = True
 
     def _has_news(self) -> bool:
         """Whether people have said something since the last look, and have been quiet for a while; by no clock that can be set."""
@@ -191,12 +203,17 @@ class Retraining:
         except StopIteration as end:
             self._begin_if_due(kind, end.value)
         except Refused:
+            self._anew = False
             return True
         else:
             self._freezing = kind, freezing
         return True
 
     def _begin_if_due(self, kind: str, dataset: Dataset) -> None:
+        if self._anew and kind == "linear":
+            self._begin(dataset, kind)
+            self._anew = False
+            return
         last = self._store.models.latest_lesson(kind)
         if kind == "finetuned" and len(dataset.examples) < LABELS_TO_FINETUNE:
             return

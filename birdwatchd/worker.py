@@ -19,7 +19,7 @@ from birdwatchd import __version__
 from birdwatchd.condition import Condition
 from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Rules
-from birdwatchd.core.errors import ModelError, PhotoVanished, TransientError
+from birdwatchd.core.errors import ModelError, ModelOfAnotherSpotter, PhotoVanished, TransientError
 from birdwatchd.core.facts import about
 from birdwatchd.core.intake import is_ignored, is_ignored_path
 from birdwatchd.core.photo import Stamp
@@ -39,6 +39,7 @@ from birdwatchd.noticing import Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline, Round
 from birdwatchd.reconsidering import Reconsidering
 from birdwatchd.rejudging import Rejudging
+from birdwatchd.relooking import Relooking
 from birdwatchd.reporting import Reporting
 from birdwatchd.retraining import Retraining
 from birdwatchd.review import Review, Work
@@ -137,6 +138,7 @@ class Worker:
         self._shelf_watch = shelf_watch
         self.serving = Serving(files.root, store, settings.inference, now=now, served=self._name_with)
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
+        self.relooking = Relooking(files, store)
         self.rejudging = Rejudging(files, store, settings, now=now)
         self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
@@ -160,6 +162,8 @@ class Worker:
         store.connection.alive = self._light_lamp
         self._hindered: set[str] = set()
         self._classifier: Classifier | None = None
+        self._outgrown: int | None = None
+        self._replaced: int | None = None
         self._refused: dict[str, str] = {}
         self._told_unfinished: set[str] = set()
 
@@ -186,6 +190,10 @@ class Worker:
         """Load the model that serves; without one photos wait in review."""
         try:
             self.serving.refresh()
+        except ModelOfAnotherSpotter:
+            self.condition.trouble("model", _OUTGROWN)
+            if (row := self._store.models.serving()) is not None and row["id"] != self._replaced:
+                self._outgrown = row["id"]
         except (ModelError, TransientError) as error:
             self._tell_of_the_model(error)
         else:
@@ -460,18 +468,36 @@ class Worker:
             return False
         with self._survived("training"):
             try:
+                looked = self._look_again()
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
                     or self._reconsider()
                     or self.retraining.step()
                     or self.reporting.step()
+                    or looked
                 )
             except ModelError as error:
                 self._tell_of_the_model(error)
         return False
 
+    def _look_again(self) -> bool:
+        """Older photos, after the spotter was exchanged; when those are seen that people named, they are learned from anew."""
+        examiner = self.pipeline.examiner
+        if examiner is None:
+            return False
+        worked = self.relooking.step(examiner)
+        if worked and self.relooking.in_words() is None:
+            self.rejudging.begin_anew()  # what waits and was not seen yet was passed over
+        if self._outgrown is not None and not self.relooking.has_labelled_left(examiner):
+            self._outgrown, self._replaced = None, self._outgrown  # asked for once: at every sweep it is found outgrown
+            self.retraining.learn_anew()
+        return worked
+
     def _train(self, request: Request) -> Work:
         """Train now; then what waits gets its names before anybody is told that it is done."""
+        while (examiner := self.pipeline.examiner) is not None and self.relooking.has_labelled_left(examiner):
+            self.relooking.step(examiner)
+            yield {"what": self.relooking.in_words() or ""}
         if request.arguments.get("dry_run"):
             return (yield from self.retraining.preview())
         if request.arguments.get("show_batch"):
@@ -646,6 +672,12 @@ class Worker:
             yield
         if part in HINDERING and part in self.condition.problems:
             self._back_off_until = self._clock() + BACK_OFF_S
+
+
+_OUTGROWN = (
+    "birds wait for their names: the model was made for another spotter, and a new one is made by itself when the photos that you named"
+    " have been looked at again"
+)
 
 
 def _without_name(path: str, why: str) -> str:

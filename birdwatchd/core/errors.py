@@ -21,6 +21,7 @@
     ├── ModelError          keep the photos where they are, say what to do
     │   ├── ModelMissing
     │   └── ModelDamaged
+    │       └── ModelOfAnotherSpotter
     ├── ConfigError         stop; the person must change something first
     │   ├── RootUnsuitable
     │   ├── NewerDatabase
@@ -186,6 +187,12 @@ class ModelMissing(ModelError):
 
 class ModelDamaged(ModelError):
     """There is one, but it is not what was built."""
+
+
+class ModelOfAnotherSpotter(ModelDamaged):
+    """A classifier that reads what another spotter saw; whole, but of no use with this one."""
+
+    default_hint = "birdwatchd makes a new one by itself, from your names, once it has looked at those photos again"
 
 
 class ConfigError(BirdwatchdError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from birdwatchd import __version__
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull
+from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull, ModelOfAnotherSpotter
 from birdwatchd.core.photo import State
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
@@ -92,6 +92,12 @@ def _model(files: Files, row: Row | None, spotter_id: str, min_labels: int) -> F
         return Finding("model", f"none yet; name {min_labels} photos of each of two species, and one is made by itself")
     try:
         model = Classifier.load(files.path(row["path"]), model_id=row["id"], spotter_id=spotter_id)
+    except ModelOfAnotherSpotter:
+        return Finding(
+            "model",
+            f"model {row['id']} was made for another spotter; a new one is made by itself, once the daemon has looked"
+            " again at the photos that you named",
+        )
     except BirdwatchdError as error:
         return _bad("model", error)
     return Finding("model", f"model {row['id']} names birds: {shelving.printable(', '.join(model.card.labels))}")

@@ -10,6 +10,7 @@ from birdwatchd.edges.store.audits import Audits
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
+from birdwatchd.edges.store.looks import Looks
 from birdwatchd.edges.store.models import Models, NewModel
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
@@ -22,6 +23,7 @@ __all__ = [
     "Decided",
     "Elsewhere",
     "Journeys",
+    "Looks",
     "Models",
     "MovedByHand",
     "NewModel",
@@ -48,6 +50,7 @@ class Store:
         self.models = Models(connection)
         self.audits = Audits(connection)
         self.answers = Answers(connection)
+        self.looks = Looks(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

@@ -187,6 +187,20 @@ class Journeys:
             self._add_label(photo_id, said)
         return photo_id
 
+    def record_look(self, photo_id: int, spotting: Spotting, *, with_others: bool) -> None:
+        """Keep what a spotter sees in a photo that was decided on long ago; said again, it changes nothing.
+
+        Args:
+            with_others: whether further birds count, which they do not in a photo without a bird.
+        """
+        with self._db.writing():
+            if spotting.is_number and not self._db.value(
+                "SELECT EXISTS (SELECT 1 FROM embeddings WHERE photo_id = ? AND spotter_id = ?)",
+                (photo_id, spotting.spotter_id),
+            ):
+                self._keep_embedding(photo_id, spotting)
+                self._keep_others(photo_id, spotting.spotter_id, spotting.others if with_others else ())
+
     def record_relocation(self, move: Move, said: Said | None) -> None:
         """Plan to move a photo that rests, with the human word that asks for it, if one does.
 

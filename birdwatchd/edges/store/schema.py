@@ -100,6 +100,7 @@ def _what_was_embedded(db: Any) -> None:
 _WHAT_WAS_EMBEDDED = (
     "ALTER TABLE embeddings ADD COLUMN box TEXT",  # as in predictions; NULL: the whole frame, by an older birdwatchd
     "ALTER TABLE embeddings ADD COLUMN birdness REAL",
+    "CREATE INDEX embeddings_by_spotter ON embeddings (spotter_id, photo_id)",
 )
 
 _AFTER_PROMOTION = (

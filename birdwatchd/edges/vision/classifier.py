@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing
+from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing, ModelOfAnotherSpotter
 from birdwatchd.core.manifest import EMBEDDING_WIDTH, golden_pixels
 from birdwatchd.core.naming import Card, Naming, golden_embedding
 from birdwatchd.core.onnxfile import metadata_and_weights
@@ -93,12 +93,13 @@ class Classifier:
 
         Raises:
             ModelMissing: there is no such file.
-            ModelDamaged: it is not what it was, or not for this spotter.
+            ModelOfAnotherSpotter: it is not for this spotter.
+            ModelDamaged: it is not what it was.
             DiskTrouble: it cannot be read.
         """
         sha256, card = read_card(path)
         if card.spotter_id != spotter_id:
-            raise ModelDamaged(f"{path.name} was made for another spotter", hint=TRAIN_ANEW)
+            raise ModelOfAnotherSpotter(f"{path.name} was made for another spotter")
         threads = 1 if card.pixels is None else threads or usable_cores()
         try:
             session = open_session(path, "cpu", threads, card.pixels or SPOTTER_RECIPE)

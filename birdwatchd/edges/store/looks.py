@@ -1,0 +1,48 @@
+"""Photos that the present spotter has not seen yet: what it says of them is written beside what former ones said."""
+
+from collections.abc import Sequence
+
+from birdwatchd.edges.store.connection import Connection, Row
+
+
+class Looks:
+    """What is left to be looked at again. Reads only; what was seen is written by `Journeys.record_look`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def knows_another_spotter(self, spotter_id: str) -> bool:
+        """Whether any photo was ever seen by another one: else there is nothing to be done, and that is told at once."""
+        return bool(
+            self._db.value(
+                "SELECT EXISTS (SELECT 1 FROM embeddings WHERE spotter_id < ?)"
+                " OR EXISTS (SELECT 1 FROM embeddings WHERE spotter_id > ?)",
+                (spotter_id, spotter_id),
+            )
+        )
+
+    def labelled(self, spotter_id: str) -> list[int]:
+        """Photos with a human name that it has not seen, the oldest first: from them it can learn again."""
+        rows = self._db.rows(f"SELECT photos.id {_NAMED} AND {_UNSEEN} ORDER BY photos.id", (spotter_id,))
+        return [row["id"] for row in rows]
+
+    def between(self, first: int, last: int, spotter_id: str, states: Sequence[str]) -> list[int]:
+        """Photos in these states that it has not seen, of those with such an id."""
+        of_these = _BETWEEN.format(", ".join("?" * len(states)))
+        rows = self._db.rows(
+            f"SELECT photos.id {of_these} AND {_UNSEEN} ORDER BY photos.id", (first, last, *states, spotter_id)
+        )
+        return [row["id"] for row in rows]
+
+    def photo(self, photo_id: int) -> Row:
+        """Where it lies, and what it is."""
+        return self._db.rows("SELECT id, path, sha256, original_name, state FROM photos WHERE id = ?", (photo_id,))[0]
+
+    def newest(self) -> int:
+        """The highest id that any photo has; 0 without one."""
+        return int(self._db.value("SELECT coalesce(max(id), 0) FROM photos"))
+
+
+_NAMED = "FROM current_labels AS said JOIN photos ON photos.id = said.photo_id WHERE photos.state IN ('filed', 'review', 'empty')"
+_BETWEEN = "FROM photos WHERE photos.id BETWEEN ? AND ? AND photos.state IN ({})"
+_UNSEEN = "NOT EXISTS (SELECT 1 FROM embeddings WHERE embeddings.photo_id = photos.id AND embeddings.spotter_id = ?)"

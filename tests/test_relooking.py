@@ -1,0 +1,164 @@
+"""After the spotter was exchanged: older photos are looked at again, and what was known comes back by itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.core.errors import TransientError
+from birdwatchd.edges.store.looks import Looks
+from tests.fakes import StubSpotter
+from tests.gardens import Garden, with_two_models
+
+OLD = "0" * 16
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A bird folder with two models of a former spotter, 22 named photos and two others."""
+    root = with_two_models(tmp_path)
+    one = Garden(root)
+    try:
+        one.drop(("redstart", 50), ("greenfinch", 50))
+        with one.store.connection.writing():
+            one.store.connection.execute("UPDATE embeddings SET spotter_id = ?, box = NULL, birdness = NULL", (OLD,))
+    finally:
+        one.close()
+    return root
+
+
+@pytest.fixture
+def garden(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Garden]:
+    monkeypatch.setattr(StubSpotter, "id", "7" * 16)
+    monkeypatch.setattr("tests.gardens.StubSpotter", lambda: StubSpotter(id="7" * 16))
+    one = Garden(root)
+    yield one
+    one.close()
+
+
+def seen(garden: Garden, spotter_id: str = "7" * 16) -> list[int]:
+    rows = garden.store.connection.rows(
+        "SELECT photo_id FROM embeddings WHERE spotter_id = ? ORDER BY rowid", (spotter_id,)
+    )
+    return [row["photo_id"] for row in rows]
+
+
+def predictions(garden: Garden) -> list[Any]:
+    return garden.store.connection.rows("SELECT * FROM predictions ORDER BY id")
+
+
+def test_all_older_photos_are_looked_at_again_and_nothing_else_about_them_changes(garden: Garden) -> None:
+    before, where, old = predictions(garden), garden.where(), seen(garden, OLD)
+    garden.steps_until(lambda: len(seen(garden)) == 24)
+    assert predictions(garden)[: len(before)] == before
+    assert garden.where() == where
+    assert seen(garden, OLD) == old
+    rows = garden.store.connection.rows("SELECT box, birdness FROM embeddings WHERE spotter_id = ?", ("7" * 16,))
+    assert {(row["box"], row["birdness"]) for row in rows} == {("[0.0, 0.0, 1.0, 1.0]", 0.9)}
+
+
+def test_photos_with_a_human_name_come_first(garden: Garden) -> None:
+    garden.steps_until(lambda: len(seen(garden)) == 24)
+    named = {row["photo_id"] for row in garden.store.connection.rows("SELECT photo_id FROM current_labels")}
+    assert set(seen(garden)[:22]) == named
+
+
+def test_names_come_back_by_themselves_and_only_once(garden: Garden) -> None:
+    garden.sweep()
+    assert "made by itself" in garden.problems()["model"]
+    trainings = len(garden.outcomes())
+    garden.steps_until(lambda: garden.serving() == 3)
+    assert garden.problems() == {}
+    assert garden.named_by(("bluetit", 70)) == 3
+    garden.leap_s += 1000
+    garden.sweep()
+    garden.rest()
+    assert len(garden.outcomes()) == trainings + 1
+
+
+def test_nothing_is_learned_before_all_named_photos_were_seen(garden: Garden) -> None:
+    while len(seen(garden)) < 20:
+        garden.worker.step()
+        assert garden.serving() == 2
+        assert None not in garden.outcomes()
+
+
+def test_a_training_that_is_asked_for_waits_for_the_looks(garden: Garden) -> None:
+    done = garden.wish("train")
+    assert done.outcome == "done", done
+    assert set(seen(garden)) >= {
+        row["photo_id"] for row in garden.store.connection.rows("SELECT photo_id FROM current_labels")
+    }
+
+
+def test_a_model_of_another_spotter_is_not_gone_back_to(garden: Garden) -> None:
+    garden.steps_until(lambda: garden.serving() == 3)
+    done = garden.wish("rollback")
+    assert done.outcome == "failed"
+    assert "made for another spotter" in str(done.result)
+    assert garden.serving() == 3
+
+
+def test_a_photo_that_is_gone_or_another_is_passed_over(garden: Garden) -> None:
+    rows = garden.store.connection.rows("SELECT id, path FROM photos ORDER BY id")
+    (garden.root / rows[0]["path"]).unlink()
+    (garden.root / rows[1]["path"]).write_bytes(b"something else")
+    garden.steps_until(lambda: len(seen(garden)) == 22 and garden.worker.relooking.in_words() is None)
+    assert set(seen(garden)) == {row["id"] for row in rows[2:]}
+
+
+def test_after_a_death_in_the_midst_it_goes_on(garden: Garden, root: Path) -> None:
+    garden.steps_until(lambda: len(seen(garden)) >= 7)
+    garden.close()
+    again = Garden(root)
+    try:
+        again.steps_until(lambda: len(seen(again)) == 24)
+        assert len(set(seen(again))) == 24
+    finally:
+        again.close()
+
+
+def test_a_log_that_is_busy_costs_nothing(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise TransientError("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.store.journeys, "record_look", busy)
+        for _ in range(5):
+            garden.worker.step()
+        assert seen(garden) == []
+    garden.leap_s += 10
+    garden.steps_until(lambda: len(seen(garden)) == 24)
+
+
+def test_with_one_spotter_ever_nothing_is_asked_of_the_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = with_two_models(tmp_path)
+
+    def asked(*_: object, **__: object) -> list[int]:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(Looks, "labelled", asked)
+    monkeypatch.setattr(Looks, "between", asked)
+    one = Garden(root)
+    try:
+        one.rest()
+        assert one.worker.relooking.in_words() is None
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize("sentence", ["knows_another_spotter", "between"])
+def test_what_is_asked_again_and_again_uses_an_index(garden: Garden, sentence: str) -> None:
+    asked: list[str] = []
+    garden.store.connection._db.set_trace_callback(asked.append)
+    try:
+        if sentence == "between":
+            garden.store.looks.between(1, 100, OLD, ("review",))
+        else:
+            garden.store.looks.knows_another_spotter(OLD)
+    finally:
+        garden.store.connection._db.set_trace_callback(None)
+    plan = " ".join(row["detail"] for row in garden.store.connection.rows(f"EXPLAIN QUERY PLAN {asked[-1]}"))
+    assert "SCAN photos" not in plan
+    assert "SCAN embeddings" not in plan, plan
