@@ -36,6 +36,9 @@ class Reason(StrEnum):
     IMPORTED = "imported"
     UNDONE = "undone"
     WITHDRAWN = "withdrawn"
+    VISIT = "visit"
+    VISIT_DISAGREES = "visit-disagrees"
+    STANDS_STILL = "stands-still"
 
 
 IN_WORDS: dict[str, str] = {
@@ -51,11 +54,17 @@ IN_WORDS: dict[str, str] = {
     Reason.IMPORTED: "imported from a folder tree of named photos",
     Reason.UNDONE: "taken back by `birdwatchd undo`",
     Reason.WITHDRAWN: "a person moved it back into review",
+    Reason.VISIT: "its visit tells the name: the photos taken seconds before and after it",
+    Reason.VISIT_DISAGREES: "photos of one visit are sure of different names",
+    Reason.STANDS_STILL: "it stands still in every frame of the day: no bird",
 }
 
 
 NAMED = frozenset({Reason.SURE, Reason.FIRST_OF_ITS_KIND})
 """Reasons of photos to which the machine gave, or would have given, their name."""
+
+BY_COMPANY = frozenset({Reason.VISIT, Reason.VISIT_DISAGREES, Reason.STANDS_STILL})
+"""Reasons that no photo has by itself: what was seen in others of the same camera tells (`core/visiting.py`, `core/stillness.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def _tied_by_time(photos: Sequence[Labelled]) -> npt.NDArray[np.intp]:
     groups = np.arange(len(photos), dtype=np.intp)
     taken: defaultdict[str | None, list[tuple[datetime, int]]] = defaultdict(list)
     for place, photo in enumerate(photos):
-        moment = _camera_time(photo.captured_at)
+        moment = camera_time(photo.captured_at)
         if moment is not None:
             taken[photo.camera].append((moment, place))
     for moments in taken.values():
@@ -153,7 +153,7 @@ def _tied_by_time(photos: Sequence[Labelled]) -> npt.NDArray[np.intp]:
     return groups
 
 
-def _camera_time(captured_at: str | None) -> datetime | None:
+def camera_time(captured_at: str | None) -> datetime | None:
     """What the camera's clock showed, without its offset: cameras set to another zone half-way through are rarer than wrong offsets."""
     if captured_at is None:
         return None
