@@ -298,6 +298,7 @@ def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callab
         while worker.take_settled() or _worth_waiting_for(worker, until, sleep):
             progress(worker.condition.tally.photos, worker.condition.tally.photos + len(worker.waiting()))
         worker.notice()
+        worker.end_visits()
         worker.sweep()  # what is left, and why
         problems = list(worker.condition.problems.values())
         return Scanned(

@@ -45,6 +45,7 @@ from birdwatchd.retraining import Retraining
 from birdwatchd.review import Review, Work
 from birdwatchd.serving import Serving
 from birdwatchd.tidying import Tidying
+from birdwatchd.visiting import Visiting
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class Worker:
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
         self.relooking = Relooking(files, store)
         self.rejudging = Rejudging(files, store, settings, now=now)
+        self.visiting = Visiting(files, store, settings, clock=clock, now=now)
         self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
         self.tidying = Tidying(files, store)
@@ -463,7 +465,7 @@ class Worker:
         return max(min(upcoming) - self._clock(), 0.01)
 
     def _learn(self) -> bool:
-        """A step of judging photos again, of the training, or of a page about it; all wait while there is trouble with disk or log."""
+        """A step of judging photos again, of a visit, of the training, or of its page; all wait while disk or log are in trouble."""
         if "root" in self.condition.problems or self._clock() < self._back_off_until:
             return False
         with self._survived("training"):
@@ -471,6 +473,7 @@ class Worker:
                 looked = self._look_again()
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
+                    or self.visiting.step(self.serving.model)
                     or self._reconsider()
                     or self.retraining.step()
                     or self.reporting.step()
@@ -492,6 +495,14 @@ class Worker:
             self._outgrown, self._replaced = None, self._outgrown  # asked for once: at every sweep it is found outgrown
             self.retraining.learn_anew()
         return worked
+
+    def end_visits(self) -> None:
+        """Look at all visits there are, for a worker that does not live to see whether more photos come."""
+        if "root" in self.condition.problems:
+            return
+        with self._survived("visits"):
+            while self.visiting.step(self.serving.model, at_once=True):
+                self._alive()
 
     def _train(self, request: Request) -> Work:
         """Train now; then what waits gets its names before anybody is told that it is done."""

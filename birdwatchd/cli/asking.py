@@ -192,3 +192,25 @@ def _tell_looks(receipt: dict[str, Any]) -> None:
             say("    guesses     " + ", ".join(f"{label} {probability:.2f}" for label, probability in one["top"]))
     for one in receipt["birds"]:
         say(f"  bird {one['number']}     {in_words(Box(*one['box']))}, {one['birdness']:.2f}")
+    if receipt["visit"] is not None:
+        say(f"  taken in   {_visit_in_words(receipt['visit'])}")
+
+
+def _visit_in_words(visit: dict[str, Any]) -> str:
+    """What the photos of one visit tell together: `one visit of 3 photos, 10:02:11 to 10:02:15: robin 0.97, 3 of 3 agree`."""
+    begin, end = (visit[name][len("2026-05-01T") :][: len("10:02:11")] for name in ("began_at", "ended_at"))
+    agree, differ = visit["evidence"]["agree"], visit["evidence"]["differ"]
+    name = (
+        "no name"
+        if visit["label"] is None
+        else f"{visit['label']} {visit['probability']:.2f}, {agree} of {agree + differ} agree"
+    )
+    return f"one visit of {visit['photos']} photos, {begin} to {end}: {name}{_VISIT_VERDICTS[visit['verdict']]}"
+
+
+_VISIT_VERDICTS = {
+    "named": "",
+    "disagrees": "; some are sure of another name",
+    "unsure": "; not sure enough to say more than each photo by itself",
+    "models-differ": "; different models looked at them",
+}

@@ -34,6 +34,8 @@ CONTRACT = {
     "labels": "id photo_id label previous source actor labelled_at",
     "models": "id kind created_at promoted_at retired_at labels metrics path parent_id recipe",
     "trainings": "id kind started_at finished_at outcome reasons fingerprint label_count report_path",
+    "visits": "id camera began_at ended_at photos label probability verdict evidence judged_at model_id",
+    "visit_photos": "photo_id visit_id",
     "sightings": "photo_id at camera species probability named_by path",
     "daily_counts": "day camera species photos visits",
     "birds": "photo_id number box birdness",

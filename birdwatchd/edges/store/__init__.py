@@ -14,6 +14,7 @@ from birdwatchd.edges.store.looks import Looks
 from birdwatchd.edges.store.models import Models, NewModel
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
+from birdwatchd.edges.store.visits import Visit, Visits
 
 __all__ = [
     "Answers",
@@ -34,6 +35,8 @@ __all__ = [
     "Said",
     "Store",
     "Twin",
+    "Visit",
+    "Visits",
     "work_path",
 ]
 
@@ -51,6 +54,7 @@ class Store:
         self.audits = Audits(connection)
         self.answers = Answers(connection)
         self.looks = Looks(connection)
+        self.visits = Visits(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

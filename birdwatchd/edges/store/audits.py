@@ -25,9 +25,11 @@ class Audits:
         with self._db.writing():
             cursor = self._db.execute(
                 "INSERT INTO put_up (photo_id, model_id, label, put_up_at)"
-                " SELECT photos.id, named.model_id, named.label, ? FROM predictions AS named"
+                " SELECT photos.id, named.model_id, coalesce(word.label, named.label), ? FROM predictions AS named"
                 " CROSS JOIN photos ON photos.id = named.photo_id"
-                " WHERE named.predicted_at BETWEEN ? AND ? AND named.model_id IS NOT NULL AND named.verdict = 'filed'"
+                " LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id"
+                " WHERE named.predicted_at BETWEEN ? AND ? AND named.model_id IS NOT NULL"
+                " AND coalesce(word.verdict, named.verdict) = 'filed'"
                 " AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
                 " AND photos.sha256 < ? AND photos.state IN ('filed', 'review', 'empty') AND photos.reason IS NOT 'undone'"
                 " AND NOT EXISTS (SELECT 1 FROM put_up WHERE put_up.photo_id = photos.id)"

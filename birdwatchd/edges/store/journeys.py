@@ -10,6 +10,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Decision, birds_of
 from birdwatchd.core.journey import Advice, Claim, Journey, Move, may_become
 from birdwatchd.core.photo import Bird, Box, Spotting, Stamp, State
+from birdwatchd.core.visiting import Word
 from birdwatchd.edges.store.connection import Connection, Row
 
 
@@ -234,6 +235,28 @@ class Journeys:
             self._keep_prediction(photo_id, spotter_id, decision, at, 0.0)
             if move is None:
                 self._db.execute("UPDATE photos SET reason = ? WHERE id = ?", (decision.reason, photo_id))
+                return
+            self._db.execute(
+                "INSERT INTO journeys (photo_id, source, target, outcome, reason) VALUES (?, ?, ?, ?, ?)",
+                (photo_id, move.source, move.target, move.outcome, move.reason),
+            )
+
+    def record_word_of_company(self, photo_id: int, prediction_id: int, word: Word, move: Move | None, at: str) -> None:
+        """What other photos of the same camera tell of this one, and the plan to move it, if it moves.
+
+        Args:
+            prediction_id: what the photo told by itself; when that is no longer the last, the word does not count any more.
+        """
+        with self._db.writing():
+            self._db.execute(
+                "INSERT INTO visit_words (photo_id, prediction_id, verdict, reason, label, probability, said_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (photo_id) DO UPDATE SET prediction_id = excluded.prediction_id,"
+                " verdict = excluded.verdict, reason = excluded.reason, label = excluded.label,"
+                " probability = excluded.probability, said_at = excluded.said_at",
+                (photo_id, prediction_id, word.outcome, word.reason, word.label, word.probability, at),
+            )
+            if move is None:
+                self._db.execute("UPDATE photos SET reason = ? WHERE id = ?", (word.reason, photo_id))
                 return
             self._db.execute(
                 "INSERT INTO journeys (photo_id, source, target, outcome, reason) VALUES (?, ?, ?, ?, ?)",

@@ -8,11 +8,14 @@ from birdwatchd.edges.store.connection import Connection, Row
 _PHOTO = """
 SELECT photos.id, photos.received_at, photos.captured_at, photos.camera, photos.original_name, photos.state, photos.reason,
     photos.path, photos.sha256, photos.width_px, photos.height_px, photos.bytes,
-    named.label, named.probability, named.birdness,
+    CASE WHEN word.verdict IS NOT 'empty' THEN coalesce(word.label, named.label) END AS label,
+    CASE WHEN word.verdict IS NOT 'empty' THEN coalesce(word.probability, named.probability) END AS probability,
+    named.birdness,
     CASE WHEN named.birdness IS NOT NULL THEN (SELECT count(*) FROM birds WHERE birds.photo_id = photos.id) END AS birds,
     said.label AS human_label
 FROM photos
 LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
+LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id
 LEFT JOIN current_labels AS said ON said.photo_id = photos.id
 """
 
@@ -79,6 +82,7 @@ class Questions:
                 iter(self._db.rows("SELECT target, outcome, attempts FROM journeys WHERE photo_id = ?", (photo_id,))),
                 None,
             ),
+            "visit": self._visit_of(photo_id),
             "twins": [
                 row["id"]
                 for row in self._db.rows(
@@ -87,6 +91,16 @@ class Questions:
                 )
             ],
         }
+
+    def _visit_of(self, photo_id: int) -> Row | None:
+        """The visit in which it was taken, if there are other photos of it."""
+        found = self._db.rows(
+            "SELECT visits.* FROM visit_photos JOIN visits ON visits.id = visit_photos.visit_id WHERE visit_photos.photo_id = ?",
+            (photo_id,),
+        )
+        for visit in found:
+            visit["evidence"] = json.loads(visit["evidence"])
+        return next(iter(found), None)
 
     def states(self) -> dict[str, int]:
         """How many photos are in each state."""
@@ -111,17 +125,12 @@ class Questions:
     def filed_by_machine(self, *, since: str, until: str) -> list[Row]:
         """Photos that the machine, not a person, filed or put into `empty/` in that time, with its last guess.
 
-        One that was only judged again then, and found to be what it was before, is none of them.
+        Also by what other photos of their visit told. One that was only judged again then, and found to be what it was before, is none
+        of them.
         """
         return self._db.rows(
-            "SELECT photos.id, photos.path, photos.sha256, named.label"
-            " FROM predictions AS named CROSS JOIN photos ON photos.id = named.photo_id"
-            " WHERE named.predicted_at BETWEEN ? AND ? AND photos.state IN ('filed', 'empty')"
-            " AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
-            " AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id)"
-            " AND (named.verdict, coalesce(named.label, '')) IS NOT (SELECT verdict, coalesce(label, '') FROM predictions"
-            " WHERE photo_id = photos.id AND predicted_at < ? ORDER BY id DESC LIMIT 1) ORDER BY photos.id",
-            (since, until, since),
+            _FILED_BY_MACHINE,
+            {"since": since, "until": until},
         )
 
     def kept_paths(self) -> list[Row]:
@@ -165,3 +174,25 @@ class Questions:
     def species(self) -> list[str]:
         """All labels that people have given so far."""
         return [row["label"] for row in self._db.rows("SELECT DISTINCT label FROM current_labels ORDER BY label")]
+
+
+_FILED_BY_MACHINE = """
+SELECT photos.id, photos.path, photos.sha256, coalesce(word.label, named.label) AS label
+FROM (
+    SELECT seen.photo_id, seen.id AS prediction_id
+    FROM predictions AS seen
+    WHERE seen.predicted_at BETWEEN :since AND :until
+        AND NOT EXISTS (SELECT 1 FROM visit_words WHERE photo_id = seen.photo_id AND prediction_id = seen.id)
+        AND (seen.verdict, coalesce(seen.label, '')) IS NOT (SELECT verdict, coalesce(label, '') FROM predictions
+            WHERE photo_id = seen.photo_id AND predicted_at < :since ORDER BY id DESC LIMIT 1)
+    UNION ALL
+    SELECT photo_id, prediction_id FROM visit_words WHERE said_at BETWEEN :since AND :until
+) AS moved
+CROSS JOIN photos ON photos.id = moved.photo_id
+CROSS JOIN predictions AS named ON named.id = moved.prediction_id
+LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id
+WHERE photos.state IN ('filed', 'empty')
+    AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)
+    AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id)
+ORDER BY photos.id
+"""

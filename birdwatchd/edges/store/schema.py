@@ -1,8 +1,8 @@
 """The log's tables and views, and how an older log becomes a newer one.
 
 The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the five views are a promise to
-people who query them, and so is the view `birds`. `journeys`, `embeddings`, `lived_days`, `put_up`, `taken_back` and `other_birds` are
-birdwatchd's own.
+people who query them, and so are those of the view `birds`, and of `visits` and `visit_photos`. `journeys`, `embeddings`, `lived_days`,
+`put_up`, `taken_back`, `other_birds`, `visit_words` and `visits_looked_at` are birdwatchd's own.
 """
 
 import sqlite3
@@ -101,6 +101,83 @@ _WHAT_WAS_EMBEDDED = (
     "ALTER TABLE embeddings ADD COLUMN box TEXT",  # as in predictions; NULL: the whole frame, by an older birdwatchd
     "ALTER TABLE embeddings ADD COLUMN birdness REAL",
     "CREATE INDEX embeddings_by_spotter ON embeddings (spotter_id, photo_id)",
+)
+
+
+@migrations(name="0007_visits")
+def _visits(db: Any) -> None:
+    for sentence in _VISITS:
+        db.execute(sentence)
+
+
+_VISITS = (
+    """
+CREATE TABLE visits (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    camera TEXT NOT NULL,
+    began_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    photos INTEGER NOT NULL,
+    label TEXT,
+    probability REAL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('named', 'disagrees', 'unsure', 'models-differ')),
+    evidence TEXT NOT NULL,
+    judged_at TEXT NOT NULL,
+    model_id INTEGER NOT NULL REFERENCES models (id)
+)
+""",
+    """
+CREATE TABLE visit_photos (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos (id),
+    visit_id INTEGER NOT NULL REFERENCES visits (id)
+)
+""",
+    "CREATE INDEX visit_photos_by_visit ON visit_photos (visit_id)",
+    # prediction_id: the word counts as long as that is the machine's last look at the photo.
+    """
+CREATE TABLE visit_words (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos (id),
+    prediction_id INTEGER NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('filed', 'review', 'empty')),
+    reason TEXT NOT NULL,
+    label TEXT,
+    probability REAL,
+    said_at TEXT NOT NULL
+)
+""",
+    "CREATE INDEX visit_words_by_time ON visit_words (said_at)",
+    """
+CREATE TABLE visits_looked_at (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    prediction_id INTEGER NOT NULL,
+    label_id INTEGER NOT NULL
+)
+""",
+    # Photos that lie where they lie since long ago are not moved by an update.
+    """
+INSERT INTO visits_looked_at (id, prediction_id, label_id)
+SELECT 1, coalesce((SELECT max(id) FROM predictions), 0), coalesce((SELECT max(id) FROM labels), 0)
+""",
+    "CREATE INDEX photos_by_capture ON photos (camera, captured_at) WHERE camera IS NOT NULL AND captured_at IS NOT NULL",
+    "DROP VIEW sightings",
+    """
+CREATE VIEW sightings AS
+SELECT
+    photos.id AS photo_id,
+    coalesce(photos.captured_at, photos.received_at) AS at,
+    photos.camera,
+    coalesce(said.label, word.label, named.label) AS species,
+    CASE WHEN said.label IS NULL THEN coalesce(word.probability, named.probability) END AS probability,
+    CASE WHEN said.label IS NULL THEN 'machine' ELSE 'human' END AS named_by,
+    photos.path
+FROM photos
+LEFT JOIN current_labels AS said ON said.photo_id = photos.id
+LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
+LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id
+WHERE said.label <> 'empty'
+    OR (said.label IS NULL AND coalesce(word.verdict, named.verdict) = 'filed' AND photos.state IN ('filed', 'missing')
+        AND photos.reason IS NOT 'undone')
+""",
 )
 
 _AFTER_PROMOTION = (
