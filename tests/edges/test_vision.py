@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from birdwatchd.core.detecting import DETAIL_PX
 from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing
 from birdwatchd.core.manifest import golden_pixels
-from birdwatchd.core.photo import WHOLE_FRAME
+from birdwatchd.core.photo import WHOLE_FRAME, Box, Vector
 from birdwatchd.core.preprocess import SPOTTER_RECIPE, ModelInput, Recipe, to_model_input
+from birdwatchd.edges.images import Limits, Picture, as_jpeg, decode
 from birdwatchd.edges.vision import CPU_BATCH_MAX, ProviderUnavailable, Session, Spotter, open_onnx_session
 
 
@@ -129,6 +131,118 @@ def test_an_answer_that_is_no_number_is_marked_as_such(spotter: Spotter) -> None
     (spotting,) = spotter.spot(np.full((1, 3, 224, 224), np.nan, dtype=np.float32))
     assert not spotting.is_number
     assert spotting.ranking == ()
+
+
+# Looking closer
+
+LIMITS = Limits(max_megapixels=40, formats=frozenset({"jpeg"}))
+
+
+def frame_of(scene: Path, *birds: tuple[Path, float, float, float], size: tuple[int, int] = (2000, 1500)) -> Picture:
+    """A camera's frame with birds, each a close-up pasted round: its middle and its width in shares of the frame's width."""
+    with Image.open(scene) as image:
+        frame = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    for photo, x, y, share in birds:
+        side = round(share * size[0])
+        mask = Image.new("L", (side, side), 0)
+        ImageDraw.Draw(mask).ellipse((2, 2, side - 2, side - 2), fill=255)
+        with Image.open(photo) as image:
+            close_up = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        frame.paste(close_up, (round(x * size[0] - side / 2), round(y * size[0] - side / 2)), mask)
+    return decode(as_jpeg(np.asarray(frame)), LIMITS, detail_px=DETAIL_PX)
+
+
+def middle(box: Box) -> tuple[float, float]:
+    return box.x + box.width / 2, box.y + box.height / 2
+
+
+@pytest.fixture(scope="module")
+def scene(real_photos: Path) -> Path:
+    return sorted((real_photos / "scenes" / "no-bird").glob("*.jpg"))[3]
+
+
+@pytest.fixture(scope="module")
+def jay(real_photos: Path) -> Path:
+    return sorted((real_photos / "birds" / "blue-jay").glob("*.jpg"))[1]
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.2, 0.2), (0.75, 0.3), (0.5, 0.6)])
+def test_a_small_bird_is_found_where_it_is(spotter: Spotter, scene: Path, jay: Path, x: float, y: float) -> None:
+    spotting = spotter.find(frame_of(scene, (jay, x, y, 0.18)))
+    assert middle(spotting.box) == pytest.approx((x, y / 0.75), abs=0.06)
+    assert 0.1 < spotting.box.width < 0.3
+    assert spotting.birdness > 0.5
+    assert spotting.ranking[0][0] == "jay"
+
+
+def test_the_bird_in_the_frame_is_described_as_on_its_close_up(spotter: Spotter, scene: Path, jay: Path) -> None:
+    close = spotter.spot(model_input(jay))[0]
+    small = spotter.find(frame_of(scene, (jay, 0.5, 0.4, 0.2)))
+    whole = spotter.spot(to_model_input(frame_of(scene, (jay, 0.5, 0.4, 0.2)).view(224), SPOTTER_RECIPE))[0]
+    assert alike(small.embedding, close.embedding) > alike(whole.embedding, close.embedding) + 0.2
+
+
+def alike(one: Vector, other: Vector) -> float:
+    return float(np.sqrt(one) @ np.sqrt(other) / np.sqrt(one.sum() * other.sum()))
+
+
+def test_two_birds_are_told_of_and_a_box_is_each_ones_own(
+    spotter: Spotter, scene: Path, real_photos: Path, jay: Path
+) -> None:
+    finch = sorted((real_photos / "birds" / "american-goldfinch").glob("*.jpg"))[2]
+    spotting = spotter.find(frame_of(scene, (jay, 0.2, 0.25, 0.22), (finch, 0.75, 0.5, 0.22)))
+    boxes = sorted([spotting.box, *(bird.box for bird in spotting.others)], key=lambda box: box.x)
+    assert len(boxes) == 2
+    assert middle(boxes[0]) == pytest.approx((0.2, 0.333), abs=0.08)
+    assert middle(boxes[1]) == pytest.approx((0.75, 0.667), abs=0.08)
+    assert all(bird.birdness <= spotting.birdness for bird in spotting.others)
+
+
+def test_a_frame_without_a_bird_has_none(spotter: Spotter, real_photos: Path) -> None:
+    scenes = sorted((real_photos / "scenes" / "no-bird").glob("*.jpg"))[:20]
+    assert sum(spotter.find(frame_of(one)).birdness < 0.05 for one in scenes) >= 18
+
+
+def test_a_small_picture_is_looked_at_as_a_whole(spotter: Spotter, scene: Path, jay: Path) -> None:
+    picture = frame_of(scene, (jay, 0.5, 0.4, 0.2), size=(440, 330))
+    (whole,) = spotter.spot(to_model_input(picture.view(224), SPOTTER_RECIPE))
+    found = spotter.find(picture)
+    assert found.box == WHOLE_FRAME
+    assert np.array_equal(found.embedding, whole.embedding)
+
+
+def test_a_bird_that_fills_the_frame_is_looked_at_once(
+    spotter: Spotter, real_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = sorted((real_photos / "birds" / "blue-jay").glob("*.jpg"))
+    with Image.open(max(photos, key=lambda photo: spotter.spot(model_input(photo))[0].birdness)) as image:
+        large = as_jpeg(np.asarray(image.convert("RGB").resize((1200, 1200))))
+    monkeypatch.setattr(spotter, "_map", None)
+    assert spotter.find(decode(large, LIMITS, detail_px=DETAIL_PX)).box == WHOLE_FRAME
+
+
+def test_a_portrait_frame_is_searched_as_well(spotter: Spotter, scene: Path, jay: Path) -> None:
+    spotting = spotter.find(frame_of(scene, (jay, 0.4, 0.9, 0.25), size=(1500, 2000)))
+    assert middle(spotting.box) == pytest.approx((0.4, 0.675), abs=0.08)
+
+
+def test_a_map_that_is_no_number_makes_the_whole_answer_none(spotter: Spotter, scene: Path) -> None:
+    class Mad:
+        def __init__(self, session: Session) -> None:
+            self.session = session
+
+        def run(self, outputs: list[str], feeds: dict[str, ModelInput], /) -> list[Any]:
+            answers = self.session.run(outputs, feeds)
+            if feeds["pixels"].shape[2] != 224:
+                answers[2][0, 0, 1, 1] = np.nan
+            return answers
+
+    session = spotter._session
+    try:
+        spotter._session = Mad(session)  # type: ignore[assignment]
+        assert not spotter.find(frame_of(scene)).is_number
+    finally:
+        spotter._session = session
 
 
 # Only the whole file is used

@@ -260,7 +260,13 @@ class Spotter:
         return map_
 
     def _seen(self, scene: Scene, frame: Frame, places: Sequence[Place]) -> list[_Seen]:
-        """Look at each of these places."""
+        """Look at these places, as far as they are worth it."""
+        first, others = places[: detecting.FIRST_PLACES], places[detecting.FIRST_PLACES :]
+        seen = self._looked_at(scene, frame, first)
+        others = detecting.worth_a_look(others, max(one.birdness for one in seen))
+        return seen + self._looked_at(scene, frame, others) if others else seen
+
+    def _looked_at(self, scene: Scene, frame: Frame, places: Sequence[Place]) -> list[_Seen]:
         boxes = [detecting.crop(place, times, frame) for place in places for times in detecting.CROPS]
         looks = self._whole_looks(np.concatenate([self._input(scene, box) for box in boxes]))
         seen: list[_Seen] = []
