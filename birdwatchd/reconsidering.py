@@ -17,7 +17,7 @@ from birdwatchd.core.evidence import Evidence, Outcome, Waiting
 from birdwatchd.core.photo import WHOLE_FRAME, Box, Vector
 from birdwatchd.core.splits import Labelled, visits
 from birdwatchd.edges.clock import as_utc_text
-from birdwatchd.edges.files import BadSpot, Files
+from birdwatchd.edges.files import BadSpot, Files, OutOfReach
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.examining import Examiner
@@ -128,7 +128,7 @@ class Reconsidering:
         try:
             data = self._files.read(photo["path"], max_bytes=examiner.limits.max_bytes)
             naming = examiner.name_again(data, vector, box, look.before)
-        except (PhotoError, PhotoVanished, BadSpot) as error:
+        except (PhotoError, PhotoVanished, BadSpot, OutOfReach) as error:
             log.info("not compared: %s: %s", photo["original_name"], error.message)
         else:
             look.guesses[photo["id"]] = naming.ranking[0][0]

@@ -18,7 +18,7 @@ from birdwatchd.core.facts import about
 from birdwatchd.core.naming import Naming
 from birdwatchd.core.photo import WHOLE_FRAME, Box, Spotting, State, Vector
 from birdwatchd.core.settings import Settings
-from birdwatchd.edges.files import BadSpot, Files
+from birdwatchd.edges.files import BadSpot, Files, OutOfReach
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.vision import Classifier
 from birdwatchd.examining import Examiner
@@ -215,7 +215,7 @@ class Rejudging:
         try:
             data = self._files.read(photo["path"], max_bytes=examiner.limits.max_bytes)
             return examiner.name_again(data, _vector(photo), _box(photo), model)
-        except (PhotoError, PhotoVanished, BadSpot) as error:
+        except (PhotoError, PhotoVanished, BadSpot, OutOfReach) as error:
             log.warning("not judged again: %s: %s", photo["original_name"], error.message)
             return None
 

@@ -139,8 +139,8 @@ class Worker:
         self._shelf_watch = shelf_watch
         self.serving = Serving(files.root, store, settings.inference, now=now, served=self._name_with)
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
-        self.relooking = Relooking(files, store)
         self.rejudging = Rejudging(files, store, settings, now=now)
+        self.relooking = Relooking(files, store, news=self.rejudging.begin_anew)
         self.visiting = Visiting(files, store, settings, clock=clock, now=now)
         self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
@@ -489,8 +489,6 @@ class Worker:
         if examiner is None:
             return False
         worked = self.relooking.step(examiner)
-        if worked and self.relooking.in_words() is None:
-            self.rejudging.begin_anew()  # what waits and was not seen yet was passed over
         if self._outgrown is not None and not self.relooking.has_labelled_left(examiner):
             self._outgrown, self._replaced = None, self._outgrown  # asked for once: at every sweep it is found outgrown
             self.retraining.learn_anew()

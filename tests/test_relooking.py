@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.core.errors import TransientError
+from birdwatchd.core.errors import RootGone, StoreBusy, TransientError
 from birdwatchd.edges.store.looks import Looks
 from tests.fakes import StubSpotter
 from tests.gardens import Garden, with_two_models
@@ -108,6 +108,105 @@ def test_a_photo_that_is_gone_or_another_is_passed_over(garden: Garden) -> None:
     assert set(seen(garden)) == {row["id"] for row in rows[2:]}
 
 
+def test_a_photo_that_may_not_be_read_holds_up_neither_the_others_nor_the_learning(garden: Garden) -> None:
+    """Named, so that it comes before all others."""
+    (path,) = [row["path"] for row in garden.store.connection.rows("SELECT path FROM photos WHERE id = 1")]
+    (garden.root / path).unlink()
+    (garden.root / path).mkdir()
+    garden.steps_until(lambda: len(seen(garden)) == 23 and garden.worker.relooking.in_words() is None)
+    assert "training" not in garden.problems()
+    garden.leap_s += 20
+    garden.steps_until(lambda: garden.serving() == 3)
+
+
+def test_what_was_passed_over_is_not_asked_again_in_this_life(garden: Garden, caplog: pytest.LogCaptureFixture) -> None:
+    (path,) = [row["path"] for row in garden.store.connection.rows("SELECT path FROM photos WHERE id = 1")]
+    (garden.root / path).write_bytes(b"something else")
+    garden.steps_until(lambda: len(seen(garden)) == 23 and garden.worker.relooking.in_words() is None)
+    assert [one.getMessage() for one in caplog.records if "not looked at again" in one.getMessage()] == [
+        f"not looked at again: 0.jpg: {path} holds other bytes than before"
+    ]
+
+
+def test_while_the_bird_folder_is_away_nothing_is_passed_over(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> None:
+        raise RootGone("gone")
+
+    away = garden.root.with_name("away")
+    garden.root.joinpath("library").rename(away)
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.files, "check_still_there", gone)
+        for _ in range(5):
+            with pytest.raises(RootGone):
+                garden.worker.relooking.step(garden.worker.pipeline.examiner)
+    away.rename(garden.root / "library")
+    garden.steps_until(lambda: len(seen(garden)) == 24)
+
+
+def test_a_log_that_is_busy_while_it_is_asked_what_is_left_ends_nothing(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, asked = Looks.between, []
+
+    def busy_at_first(looks: Looks, *which: Any) -> list[int]:
+        asked.append(which)
+        if len(asked) == 1:
+            raise StoreBusy("busy")
+        return between(looks, *which)
+
+    monkeypatch.setattr(Looks, "between", busy_at_first)
+    garden.steps_until(lambda: len(seen(garden)) == 24)
+
+
+def test_nobody_waits_while_it_is_found_out_that_nothing_is_left(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a million photos that takes seconds, and is done at each start: a page at a time, between others."""
+    monkeypatch.setattr("birdwatchd.relooking.IDS_AT_ONCE", 1)
+    with garden.store.connection.writing():
+        garden.store.connection.execute("UPDATE embeddings SET spotter_id = ? WHERE photo_id > 1", ("7" * 16,))
+        garden.store.connection.execute(
+            "INSERT INTO embeddings (photo_id, spotter_id, vector) VALUES (1, ?, x'00')", ("7" * 16,)
+        )
+    asked: list[str] = []
+    garden.store.connection._db.set_trace_callback(asked.append)
+    steps = 0
+    while garden.worker.relooking.step(garden.worker.pipeline.examiner):
+        assert sum("BETWEEN" in one for one in asked) <= 1
+        steps += 1
+        asked.clear()
+    garden.store.connection._db.set_trace_callback(None)
+    assert steps == 3 * 24
+
+
+def test_it_says_how_many_there_are_and_how_many_are_done(garden: Garden, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    relooking, examiner = garden.worker.relooking, garden.worker.pipeline.examiner
+    relooking.step(examiner)
+    assert (
+        relooking.in_words()
+        == "older photos are looked at again with the new spotter, those that you named first: 2 of 24 are done"
+    )
+    while relooking.step(examiner):
+        pass
+    assert relooking.in_words() is None
+    told = [one.getMessage() for one in caplog.records if "looked at again" in one.getMessage()]
+    assert len(told) == 2
+    assert told[1] == "all older photos have been looked at again: 24"
+
+
+def test_what_waits_is_judged_as_soon_as_it_was_seen_and_not_only_when_all_were(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(garden.worker.relooking, "_news", lambda: told.append(len(seen(garden))))
+    with garden.store.connection.writing():
+        garden.store.connection.execute("UPDATE photos SET state = 'review' WHERE id = 23")
+    while garden.worker.relooking.step(garden.worker.pipeline.examiner):
+        pass
+    assert told == [22, 23, 24]
+
+
 def test_after_a_death_in_the_midst_it_goes_on(garden: Garden, root: Path) -> None:
     garden.steps_until(lambda: len(seen(garden)) >= 7)
     garden.close()
@@ -138,7 +237,7 @@ def test_with_one_spotter_ever_nothing_is_asked_of_the_photos(tmp_path: Path, mo
     def asked(*_: object, **__: object) -> list[int]:
         raise AssertionError("asked")
 
-    monkeypatch.setattr(Looks, "labelled", asked)
+    monkeypatch.setattr(Looks, "named", asked)
     monkeypatch.setattr(Looks, "between", asked)
     one = Garden(root)
     try:
@@ -148,17 +247,21 @@ def test_with_one_spotter_ever_nothing_is_asked_of_the_photos(tmp_path: Path, mo
         one.close()
 
 
-@pytest.mark.parametrize("sentence", ["knows_another_spotter", "between"])
+@pytest.mark.parametrize("sentence", ["knows_another_spotter", "between", "named"])
 def test_what_is_asked_again_and_again_uses_an_index(garden: Garden, sentence: str) -> None:
     asked: list[str] = []
     garden.store.connection._db.set_trace_callback(asked.append)
     try:
         if sentence == "between":
             garden.store.looks.between(1, 100, OLD, ("review",))
+        elif sentence == "named":
+            garden.store.looks.named(1, 100, OLD)
         else:
             garden.store.looks.knows_another_spotter(OLD)
     finally:
         garden.store.connection._db.set_trace_callback(None)
     plan = " ".join(row["detail"] for row in garden.store.connection.rows(f"EXPLAIN QUERY PLAN {asked[-1]}"))
     assert "SCAN photos" not in plan
+    assert "SCAN latest" not in plan
+    assert "TEMP B-TREE" not in plan
     assert "SCAN embeddings" not in plan, plan

@@ -8,13 +8,14 @@ that it touched has returned.
 from birdwatchd.edges.files.disk import hash_outside, read_outside, stamp_of, write_new, write_whole
 from birdwatchd.edges.files.folder import RootLock, file_system_of
 from birdwatchd.edges.files.inbox import CANARY, HELD_PREFIX
-from birdwatchd.edges.files.shelves import BadSpot, Files, TargetTaken
+from birdwatchd.edges.files.shelves import BadSpot, Files, OutOfReach, TargetTaken
 
 __all__ = [
     "CANARY",
     "HELD_PREFIX",
     "BadSpot",
     "Files",
+    "OutOfReach",
     "RootLock",
     "TargetTaken",
     "file_system_of",

@@ -17,6 +17,7 @@ from birdwatchd.edges.files.looking import OpenShelves
 from birdwatchd.edges.files.names import Names
 
 _MEDIUM_ERRORS = {errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA}
+_OF_THIS_PATH_ALONE = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
 
 
 class TargetTaken(TransientError):
@@ -28,6 +29,10 @@ IN_HAND_BYTES = 512
 
 class BadSpot(DiskTrouble):
     """The disk gives an error where a photo's bytes lie. Other photos may well be read."""
+
+
+class OutOfReach(DiskTrouble):
+    """Somebody put it where it may not be read, or something else in its place. That passes; other photos can be read meanwhile."""
 
 
 class Files(OpenShelves):
@@ -87,12 +92,15 @@ class Files(OpenShelves):
         Raises:
             TooLarge: it has more than `max_bytes`.
             BadSpot: the disk does not give them.
+            OutOfReach: its rights do not, or it is no file any more.
         """
         what = f"cannot read {shelving.printable(relative)}"
         with disk.translated(what):
             try:
                 return disk.read(self.path(relative), max_bytes)
             except OSError as error:
+                if error.errno in _OF_THIS_PATH_ALONE:
+                    raise OutOfReach(f"{what}: {error.strerror}") from error
                 if error.errno not in _MEDIUM_ERRORS:
                     raise
                 raise BadSpot(f"{what}: {error.strerror}") from error

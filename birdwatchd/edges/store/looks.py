@@ -21,9 +21,12 @@ class Looks:
             )
         )
 
-    def labelled(self, spotter_id: str) -> list[int]:
-        """Photos with a human name that it has not seen, the oldest first: from them it can learn again."""
-        rows = self._db.rows(f"SELECT photos.id {_NAMED} AND {_UNSEEN} ORDER BY photos.id", (spotter_id,))
+    def named(self, first: int, last: int, spotter_id: str) -> list[int]:
+        """Photos with a human name that it has not seen, of those with such an id: from them it can learn again."""
+        rows = self._db.rows(
+            f"SELECT photos.id {_NAMED} AND said.photo_id BETWEEN ? AND ? AND {_UNSEEN} ORDER BY said.photo_id",
+            (first, last, spotter_id),
+        )
         return [row["id"] for row in rows]
 
     def between(self, first: int, last: int, spotter_id: str, states: Sequence[str]) -> list[int]:
@@ -38,11 +41,20 @@ class Looks:
         """Where it lies, and what it is."""
         return self._db.rows("SELECT id, path, sha256, original_name, state FROM photos WHERE id = ?", (photo_id,))[0]
 
+    def left(self, spotter_id: str) -> int:
+        """How many photos it has not seen. Goes through all of them; to be asked only where there are some."""
+        return int(self._db.value(f"SELECT count(*) {_KEPT} AND {_UNSEEN}", (spotter_id,)))
+
+    def named_left(self, spotter_id: str) -> int:
+        """How many of these have a human name."""
+        return int(self._db.value(f"SELECT count(*) {_NAMED} AND {_UNSEEN}", (spotter_id,)))
+
     def newest(self) -> int:
         """The highest id that any photo has; 0 without one."""
         return int(self._db.value("SELECT coalesce(max(id), 0) FROM photos"))
 
 
-_NAMED = "FROM current_labels AS said JOIN photos ON photos.id = said.photo_id WHERE photos.state IN ('filed', 'review', 'empty')"
+_KEPT = "FROM photos WHERE photos.state IN ('filed', 'review', 'empty')"
+_NAMED = "FROM current_labels AS said CROSS JOIN photos ON photos.id = said.photo_id WHERE photos.state IN ('filed', 'review', 'empty')"
 _BETWEEN = "FROM photos WHERE photos.id BETWEEN ? AND ? AND photos.state IN ({})"
 _UNSEEN = "NOT EXISTS (SELECT 1 FROM embeddings WHERE embeddings.photo_id = photos.id AND embeddings.spotter_id = ?)"
