@@ -24,7 +24,7 @@ class Dataset:
         examples: the photos.
         embeddings: theirs, in the same order.
         sides: by content, on which side each photo is for ever.
-        fingerprint: of photos and labels.
+        fingerprint: of spotter, photos and labels.
         too_few, doubtful_names, straddling: what is left out; see `Job`.
     """
 
@@ -42,11 +42,14 @@ class Dataset:
         return len({one.label for one in self.examples})
 
 
-def freeze(rows: Sequence[Row], *, min_labels: int, known_sides: Mapping[str, bool]) -> Generator[None, None, Dataset]:
+def freeze(
+    rows: Sequence[Row], *, spotter_id: str, min_labels: int, known_sides: Mapping[str, bool]
+) -> Generator[None, None, Dataset]:
     """Decide what is learned from, and on which side each photo is; in steps, between which photos in the inbox have their turn.
 
     Args:
         rows: labelled photos, each with its embedding as bytes; as `store.models.examples` gives them.
+        spotter_id: whose embeddings these are.
         min_labels: a species with fewer is left out.
         known_sides: as the last training had them.
 
@@ -77,7 +80,7 @@ def freeze(rows: Sequence[Row], *, min_labels: int, known_sides: Mapping[str, bo
         embeddings=embeddings[kept],
         sides=split.sides,
         fingerprint=fingerprint(
-            (one.sha256, f"{one.label}, confirmed" if one.confirmed else one.label) for one in examples
+            ((one.sha256, f"{one.label}, confirmed" if one.confirmed else one.label) for one in examples), spotter_id
         ),
         too_few={label: n for label, n in counts.items() if n < min_labels and label not in doubtful},
         doubtful_names=doubtful,

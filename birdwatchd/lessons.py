@@ -49,6 +49,7 @@ class Lessons:
         return (
             yield from freeze(
                 self._store.models.examples(str(self._serving.spotter_id)),
+                spotter_id=str(self._serving.spotter_id),
                 min_labels=self._settings.training.min_labels_per_species,
                 known_sides=self._known_sides(),
             )

@@ -16,7 +16,7 @@ from typing import Any
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
 from birdwatchd.core.hours import is_within
-from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Job, Report
+from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Job, Report, is_seen_by
 from birdwatchd.core.naming import KINDS
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.tuning import LABELS_TO_FINETUNE
@@ -90,8 +90,7 @@ class Retraining:
         self._running: _Running | None = None
         self._freezing: tuple[str, Generator[None, None, Dataset]] | None = None
         self._next_look = clock()
-        self._looked_at: int | None = None
-        self._anew = False
+        self._looked_at: tuple[int, str | None] | None = None
         self._heard: int | None = None
         self._quiet_from = clock()
 
@@ -123,9 +122,11 @@ class Retraining:
 
     # -- when
 
-    def step(self) -> bool:
+    def step(self, *, may_begin: bool = True) -> bool:
         """Look after a training, or begin one that is due; whether anything was done.
 
+        Args:
+            may_begin: not while photos with a name have to be looked at again: it would learn from a few of them.
         Raises:
             TransientError: not now.
         """
@@ -133,37 +134,29 @@ class Retraining:
             return self._look_after(self._running)
         if self._freezing is not None:
             return self._go_on_freezing(*self._freezing)
-        if self._serving.spotter_id is None:
+        if self._serving.spotter_id is None or not may_begin:
             return False
         if self._clock() < self._next_look:
             return False
         self._next_look = self._clock() + LOOK_EVERY_S
-        if self._anew:
-            self._freezing = "linear", self._lessons.freeze()
-            return True
         if self._settings.training.enabled and self._has_news() and self._has_enough_news("linear"):
             self._freezing = "linear", self._lessons.freeze()
             return True
         return False
 
-    def learn_anew(self) -> None:
-        """Learn the same names once more, because the model that knows them is of another spotter; the next steps do it.
-
-        Once: when nothing comes of that, new names or the next start bring another try.
-        """
-        if self._settings.training.enabled:
-            self._anew = True
-
     def _has_news(self) -> bool:
-        """Whether people have said something since the last look, and have been quiet for a while; by no clock that can be set."""
+        """Whether people have said something since the last look, and have been quiet for a while; by no clock that can be set.
+
+        To another spotter all is news that they ever said.
+        """
         latest = self._store.models.latest_label()
-        if latest is None or latest == self._looked_at:
+        if latest is None or (latest, self._serving.spotter_id) == self._looked_at:
             return False
         if latest != self._heard:
             self._heard, self._quiet_from = latest, self._clock() + QUIET_S
         if self._clock() < self._quiet_from:
             return False
-        self._looked_at = latest
+        self._looked_at = latest, self._serving.spotter_id
         return True
 
     def fine_tune(self) -> bool:
@@ -189,6 +182,7 @@ class Retraining:
         last = self._store.models.latest_lesson(kind)
         return (
             last is None
+            or not is_seen_by(str(last["fingerprint"]), str(self._serving.spotter_id))
             or self._store.models.labels_since(last["started_at"]) >= self._settings.training.min_new_labels
         )
 
@@ -203,17 +197,12 @@ class Retraining:
         except StopIteration as end:
             self._begin_if_due(kind, end.value)
         except Refused:
-            self._anew = False
             return True
         else:
             self._freezing = kind, freezing
         return True
 
     def _begin_if_due(self, kind: str, dataset: Dataset) -> None:
-        if self._anew and kind == "linear":
-            self._begin(dataset, kind)
-            self._anew = False
-            return
         last = self._store.models.latest_lesson(kind)
         if kind == "finetuned" and len(dataset.examples) < LABELS_TO_FINETUNE:
             return
@@ -279,7 +268,8 @@ class Retraining:
             candidate = running.folder / Path(report.model).name
             path = f"{shelving.MODELS}/{candidate.name}"
             placed = self._files.path(path)  # by an attempt that got no further; its name is its hash
-            Classifier.load(placed if placed.exists() else candidate, model_id=0, spotter_id=job.spotter_id)
+            spotter_id = self._serving.spotter_id or job.spotter_id  # it may have been exchanged while a unit learned
+            Classifier.load(placed if placed.exists() else candidate, model_id=0, spotter_id=spotter_id)
             verdict = self._verdict(job, report)
         except (OSError, ValueError, ModelError) as error:
             self._fail(running, str(error))

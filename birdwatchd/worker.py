@@ -49,6 +49,9 @@ from birdwatchd.visiting import Visiting
 
 log = logging.getLogger(__name__)
 
+OUTGROWN = "birds wait for their names: the model was made for another spotter,"
+"""How it begins what is said while the model in use is of no use."""
+
 TICK_S = 0.5
 """How often wishes of other processes are looked for."""
 
@@ -164,8 +167,6 @@ class Worker:
         store.connection.alive = self._light_lamp
         self._hindered: set[str] = set()
         self._classifier: Classifier | None = None
-        self._outgrown: int | None = None
-        self._replaced: int | None = None
         self._refused: dict[str, str] = {}
         self._told_unfinished: set[str] = set()
 
@@ -193,13 +194,22 @@ class Worker:
         try:
             self.serving.refresh()
         except ModelOfAnotherSpotter:
-            self.condition.trouble("model", _OUTGROWN)
-            if (row := self._store.models.serving()) is not None and row["id"] != self._replaced:
-                self._outgrown = row["id"]
+            self.condition.trouble("model", f"{OUTGROWN} {self._how_names_come_back()}")
         except (ModelError, TransientError) as error:
             self._tell_of_the_model(error)
         else:
             self.condition.fine("model")
+
+    def _how_names_come_back(self) -> str:
+        if not self._settings.training.enabled:
+            return "(`birdwatchd train` makes a new one)"
+        if self._named_are_seen():
+            return "and a new one is made by itself when your names are enough for it"
+        return "and a new one is made by itself when the photos that you named have been looked at again"
+
+    def _named_are_seen(self) -> bool:
+        """Whether what people named can be learned from, wholly."""
+        return self.relooking.has_seen_labelled(self.serving.spotter_id)
 
     def _tell_of_the_model(self, error: Exception) -> None:
         self.condition.trouble("model", f"birds are named by {self._mind_in_words()}: {error}")
@@ -400,7 +410,7 @@ class Worker:
                 with self._survived("log"):
                     self._put_up()
             case "fine-tune":
-                if "root" not in self.condition.problems:
+                if "root" not in self.condition.problems and self._named_are_seen():
                     with self._survived("training"):
                         self.retraining.fine_tune()
             case "reconsider":
@@ -470,29 +480,18 @@ class Worker:
             return False
         with self._survived("training"):
             try:
-                looked = self._look_again()
+                looked = self.relooking.step(self.pipeline.examiner)
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
                     or self.visiting.step(self.serving.model)
                     or self._reconsider()
-                    or self.retraining.step()
+                    or self.retraining.step(may_begin=self._named_are_seen())
                     or self.reporting.step()
                     or looked
                 )
             except ModelError as error:
                 self._tell_of_the_model(error)
         return False
-
-    def _look_again(self) -> bool:
-        """Older photos, after the spotter was exchanged; when those are seen that people named, they are learned from anew."""
-        examiner = self.pipeline.examiner
-        if examiner is None:
-            return False
-        worked = self.relooking.step(examiner)
-        if self._outgrown is not None and not self.relooking.has_labelled_left(examiner):
-            self._outgrown, self._replaced = None, self._outgrown  # asked for once: at every sweep it is found outgrown
-            self.retraining.learn_anew()
-        return worked
 
     def end_visits(self) -> None:
         """Look at all visits there are, for a worker that does not live to see whether more photos come."""
@@ -681,12 +680,6 @@ class Worker:
             yield
         if part in HINDERING and part in self.condition.problems:
             self._back_off_until = self._clock() + BACK_OFF_S
-
-
-_OUTGROWN = (
-    "birds wait for their names: the model was made for another spotter, and a new one is made by itself when the photos that you named"
-    " have been looked at again"
-)
 
 
 def _without_name(path: str, why: str) -> str:

@@ -1,13 +1,16 @@
 """After the spotter was exchanged: older photos are looked at again, and what was known comes back by itself."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from birdwatchd.core import gate
 from birdwatchd.core.errors import RootGone, StoreBusy, TransientError
 from birdwatchd.edges.store.looks import Looks
+from birdwatchd.worker import Chore
 from tests.fakes import StubSpotter
 from tests.gardens import Garden, with_two_models
 
@@ -44,6 +47,11 @@ def seen(garden: Garden, spotter_id: str = "7" * 16) -> list[int]:
     return [row["photo_id"] for row in rows]
 
 
+def until_named_are_seen(garden: Garden) -> None:
+    while not garden.worker.relooking.has_seen_labelled("7" * 16):
+        garden.worker.step()
+
+
 def predictions(garden: Garden) -> list[Any]:
     return garden.store.connection.rows("SELECT * FROM predictions ORDER BY id")
 
@@ -68,7 +76,13 @@ def test_names_come_back_by_themselves_and_only_once(garden: Garden) -> None:
     garden.sweep()
     assert "made by itself" in garden.problems()["model"]
     trainings = len(garden.outcomes())
+    until_named_are_seen(garden)
+    garden.sweep()
+    assert "when your names are enough" in garden.problems()["model"]
+    garden.fall_quiet()
     garden.steps_until(lambda: garden.serving() == 3)
+    assert json.loads(garden.store.models.get(3)["recipe"])["training_id"] == trainings + 1  # type: ignore[index]
+    assert garden.store.models.get(3)["parent_id"] is None  # type: ignore[index]
     assert garden.problems() == {}
     assert garden.named_by(("bluetit", 70)) == 3
     garden.leap_s += 1000
@@ -84,6 +98,61 @@ def test_nothing_is_learned_before_all_named_photos_were_seen(garden: Garden) ->
         assert None not in garden.outcomes()
 
 
+def test_new_names_make_it_learn_no_sooner_than_all_named_photos_were_seen(garden: Garden) -> None:
+    """As many new ones as a training waits for, and two species of which enough photos were seen."""
+    with garden.store.connection.writing():
+        garden.store.connection.execute(
+            "INSERT INTO labels (photo_id, label, source, labelled_at)"
+            " SELECT photo_id, label, 'cli', '2099-01-01T00:00:00.000+00:00' FROM labels"
+        )
+    trainings = len(garden.outcomes())
+    while len(seen(garden)) < 20:
+        garden.worker.step()
+        garden.leap_s += 20
+        garden.worker.do_chore(Chore("fine-tune"))
+        assert garden.worker.retraining._freezing is None
+        assert len(garden.outcomes()) == trainings
+    garden.steps_until(lambda: garden.serving() == 3)
+    assert garden.store.models.latest_training()["label_count"] == 22  # type: ignore[index]
+
+
+def test_names_that_were_learned_in_vain_are_not_learned_again_at_each_start(garden: Garden, root: Path) -> None:
+    """The new model was kept out, so the one in use is still of another spotter."""
+    trainings = len(garden.outcomes())
+    garden.worker.retraining._verdict = lambda *_: gate.Verdict(False, ("Worse.", "It stays."), (), (), ("worse",))  # type: ignore[method-assign]
+    until_named_are_seen(garden)
+    garden.fall_quiet()
+    garden.steps_until(lambda: garden.outcomes()[trainings:] == ["kept"])
+    garden.close()
+    again = Garden(root)
+    try:
+        until_named_are_seen(again)
+        again.fall_quiet()
+        again.rest()
+        again.leap_s += 100
+        again.rest()
+        assert again.outcomes()[trainings:] == ["kept"]
+        assert "when your names are enough" in again.problems()["model"]
+    finally:
+        again.close()
+
+
+def test_a_training_of_the_former_spotter_that_ends_after_the_exchange_gives_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Garden(with_two_models(tmp_path))
+    try:
+        one.store.requests.ask("train", {}, actor="test", at="2026-01-01T00:00:00Z")
+        one.steps_until(lambda: None in one.outcomes())
+        one.worker.serving.spotter_id = "7" * 16
+        one.steps_until(lambda: None not in one.outcomes())
+        assert one.outcomes()[-1] == "failed"
+        assert "made for another spotter" in one.store.models.latest_training()["reasons"]  # type: ignore[index]
+        assert one.serving() == 2
+    finally:
+        one.close()
+
+
 def test_a_training_that_is_asked_for_waits_for_the_looks(garden: Garden) -> None:
     done = garden.wish("train")
     assert done.outcome == "done", done
@@ -93,6 +162,8 @@ def test_a_training_that_is_asked_for_waits_for_the_looks(garden: Garden) -> Non
 
 
 def test_a_model_of_another_spotter_is_not_gone_back_to(garden: Garden) -> None:
+    until_named_are_seen(garden)
+    garden.fall_quiet()
     garden.steps_until(lambda: garden.serving() == 3)
     done = garden.wish("rollback")
     assert done.outcome == "failed"

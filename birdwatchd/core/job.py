@@ -235,7 +235,15 @@ def _fields_of(one: Any) -> dict[str, object]:
     return {name: getattr(one, name) for name in one.__slots__}
 
 
-def fingerprint(labels: Iterable[tuple[str, str]]) -> str:
-    """SHA-256 over photos (their SHA-256) and labels, in whatever order they come."""
+def fingerprint(labels: Iterable[tuple[str, str]], spotter_id: str) -> str:
+    """What a training learned from: the spotter, and SHA-256 over photos (their SHA-256) and labels, in whatever order they come.
+
+    The same names teach something else as soon as another spotter sees the photos.
+    """
     text = "\n".join(f"{sha256} {label}" for sha256, label in sorted(labels))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return f"{spotter_id}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def is_seen_by(fingerprint: str, spotter_id: str) -> bool:
+    """Whether what was learned there is of what this spotter saw."""
+    return fingerprint.startswith(f"{spotter_id}-")

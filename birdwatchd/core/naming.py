@@ -69,7 +69,7 @@ class Card:
         sure_above: for each label the probability from which on it may be filed; above 1 where that is never so.
         strange_above: novelty from which on a photo is like nothing known.
         recipe: how it was trained, for people and for repeating it.
-        fingerprint: SHA-256 over photos and labels that it learned from.
+        fingerprint: of the spotter, the photos and the labels that it learned from; see `job.fingerprint`.
         parent_sha256: of the model file that served before, if there was one.
         golden: questions with their answers.
         pixels: how it wants its photos; None if it needs nothing but the embedding.
