@@ -4,6 +4,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +111,9 @@ def write_new(path: Path, content: bytes) -> None:
     Raises:
         Refused: something has that name, or it cannot be written there.
     """
-    part = path.with_name(f".{cut(path.name)}.part")
+    part = path.with_name(
+        f".{cut(path.name)}.{secrets.token_hex(8)}.part"
+    )  # nobody else's, in a folder that is not ours
     name = shelving.printable(str(path))
     try:
         with no_part_left(part):

@@ -181,7 +181,7 @@ class Journeys:
                     "INSERT INTO journeys (photo_id, source, target, outcome, reason, attempts) VALUES (?, ?, ?, ?, ?, 1)",
                     (photo_id, move.source, move.target, move.outcome, move.reason),
                 )
-            if decided.spotting is not None:
+            if decided.spotting is not None and decided.spotting.is_number:
                 self._keep_embedding(photo_id, decided.spotting)
                 if said.label != shelving.NO_BIRD:
                     self._keep_others(photo_id, decided.spotting.spotter_id, decided.spotting.others)
