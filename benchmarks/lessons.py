@@ -79,7 +79,7 @@ def learn(
         seed=seed,
         wanted_precision=_DECIDING.wanted_precision,
         strangers_let_in=strangers_let_in,
-        fingerprint=fingerprint((look.sha256, look.species) for look in photos),
+        fingerprint=fingerprint(((look.sha256, look.species) for look in photos), spotter_id),
         parent_sha256=None,
         recipe={"training_id": 1},
         sides={},

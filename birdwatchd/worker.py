@@ -480,7 +480,7 @@ class Worker:
             return False
         with self._survived("training"):
             try:
-                looked = self.relooking.step(self.pipeline.examiner)
+                looked = self._look_again()
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
                     or self.visiting.step(self.serving.model)
@@ -492,6 +492,15 @@ class Worker:
             except ModelError as error:
                 self._tell_of_the_model(error)
         return False
+
+    def _look_again(self) -> bool:
+        """Older photos, after the spotter was exchanged; when the spotter fails at it, it is opened anew like at any other photo."""
+        try:
+            return self.relooking.step(self.pipeline.examiner)
+        except ModelError as error:
+            self._close_eye()
+            self.condition.trouble("spotter", f"photos wait in the inbox: {error}")
+            return False
 
     def end_visits(self) -> None:
         """Look at all visits there are, for a worker that does not live to see whether more photos come."""

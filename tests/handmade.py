@@ -51,7 +51,9 @@ def teach(
     weights = linear.fit(features, np.array(labels), len(names), np.random.default_rng(1))
     at = at or garden.worker._now()
     store = garden.store
-    training_id = store.models.begin_training("linear", fingerprint=f"{'5' * 16}-{len(store.models.all())}", label_count=8, at=at)
+    training_id = store.models.begin_training(
+        "linear", fingerprint=f"{'5' * 16}-{len(store.models.all())}", label_count=8, at=at
+    )
     serving = store.models.serving()
     card = Card(
         kind="linear",
