@@ -18,7 +18,7 @@ def answers(root: Path) -> dict[str, dict[str, Any]]:
     """Prediction and embedding by content."""
     with Store.read_only(root / "birdwatchd.db") as store:
         rows = store.connection.rows(
-            "SELECT sha256, label, probability, birdness, verdict, vector FROM predictions"
+            "SELECT sha256, label, probability, predictions.birdness, verdict, vector FROM predictions"
             " JOIN photos ON photos.id = predictions.photo_id JOIN embeddings ON embeddings.photo_id = photos.id"
         )
     return {row["sha256"]: row | {"vector": np.frombuffer(row["vector"], dtype="<f4")} for row in rows}
