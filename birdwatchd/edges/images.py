@@ -124,7 +124,7 @@ class Picture:
     def scaled(self, width_px: int, height_px: int) -> Pixels:
         """All of it at this size; RGB, shape (height_px, width_px, 3), uint8."""
         size_px = (width_px, height_px)
-        return np.array(self._image.resize(size_px, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP))
+        return np.array(self._image.resize(size_px, Image.Resampling.BILINEAR, reducing_gap=1.0))
 
     def whole(self) -> Pixels:
         """All of it, its longest side at most the `thumbnail_px` given to `decode`; RGB, shape (H, W, 3)."""
@@ -139,9 +139,15 @@ class Picture:
             box: the part that is shown.
         """
         width, height = self._image.size
-        left, top = round(box.x * width), round(box.y * height)
-        small = self._image.crop((left, top, round((box.x + box.width) * width), round((box.y + box.height) * height)))
-        small.thumbnail((self._thumbnail_px, self._thumbnail_px), Image.Resampling.HAMMING)  # as sharp, half the work
+        part = (box.x * width, box.y * height, (box.x + box.width) * width, (box.y + box.height) * height)
+        wide_px, high_px = max(part[2] - part[0], 1.0), max(part[3] - part[1], 1.0)
+        share = min(self._thumbnail_px / max(wide_px, high_px), 1.0)
+        small = self._image.resize(
+            (max(round(wide_px * share), 1), max(round(high_px * share), 1)),
+            Image.Resampling.HAMMING,  # as sharp, half the work
+            box=part,
+            reducing_gap=_REDUCING_GAP,
+        )
         file = io.BytesIO()
         small.save(file, "JPEG", quality=80)
         return file.getvalue()
