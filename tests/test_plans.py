@@ -54,8 +54,8 @@ def fill(store: Store, rows: int) -> None:
         for table, columns, values in (
             ("photos", "id, sha256, original_name, received_at, bytes, path, state, reason", photo),
             ("predictions", "photo_id, spotter_id, label, probability, top, box, verdict, reason, predicted_at, took_ms", prediction),
-            ("embeddings", "photo_id, spotter_id, vector", "n, '5', x'00'"),
-            ("other_birds", "photo_id, spotter_id, number, box, birdness", "n, '5', 2, '[]', 0.5"),
+            ("embeddings", "photo_id, spotter_id, vector", f"n, '{StubSpotter.id}', x'00'"),
+            ("other_birds", "photo_id, spotter_id, number, box, birdness", f"n, '{StubSpotter.id}', 2, '[]', 0.5"),
             ("labels", "photo_id, label, source, labelled_at", "n, 'robin', 'cli', '2026'"),
         ):  # fmt: skip
             store.connection.execute(f"INSERT INTO {table} ({columns}) {count} SELECT {values} FROM n")  # noqa: S608
@@ -190,7 +190,7 @@ def test_a_look_at_the_model_in_use_finds_its_photos_by_indexes(tmp_path: Path, 
         heard.statements.clear()
         assert store.answers.outcomes(1, since="2026", until="2027", limit=500) == [], "none judged them"
         assert store.answers.waiting(1, since="2026", until="2027", limit=500) == (0, 0)
-        assert len(store.answers.embeddings([1, 2], "5")) == 2
+        assert len(store.answers.embeddings([1, 2], StubSpotter.id)) == 2
         assert not store.models.was_regretted("0" * 64)
         assert store.models.before() is None
     assert len(heard.statements) > 4
