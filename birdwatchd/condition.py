@@ -58,6 +58,8 @@ class Condition:
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
         self.tally = Tally()
+        self.doing: str | None = None
+        """Some long work that nobody asked for, in words; shown where all is well, too."""
         self.told = 0
         """How often something was said; whoever shows problems sees by it that they have changed."""
 
@@ -86,5 +88,5 @@ class Condition:
 
     def in_words(self, waiting: int) -> str:
         """One line for the service manager and for people."""
-        state = "; ".join(self.problems.values()) if self.problems else "watching"
+        state = "; ".join([*self.problems.values(), *filter(None, [self.doing])]) or "watching"
         return shelving.printable(f"{state}; {waiting} waiting; {self.tally.last_line}")

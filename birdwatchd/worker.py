@@ -481,6 +481,7 @@ class Worker:
         with self._survived("training"):
             try:
                 looked = self._look_again()
+                self.condition.doing = self.relooking.in_words()
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
                     or self.visiting.step(self.serving.model)

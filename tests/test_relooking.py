@@ -9,6 +9,9 @@ import pytest
 
 from birdwatchd.core import gate
 from birdwatchd.core.errors import RootGone, StoreBusy, TransientError
+from birdwatchd.core.settings import Settings
+from birdwatchd.doctor.finding import Finding
+from birdwatchd.doctor.learning import of_learning
 from birdwatchd.edges.store.looks import Looks
 from birdwatchd.worker import Chore
 from tests.fakes import StubSpotter
@@ -276,6 +279,32 @@ def test_what_waits_is_judged_as_soon_as_it_was_seen_and_not_only_when_all_were(
     while garden.worker.relooking.step(garden.worker.pipeline.examiner):
         pass
     assert told == [22, 23, 24]
+
+
+def told_by_the_doctor(garden: Garden) -> dict[str, Finding]:
+    settings = Settings(root=garden.root)
+    return {one.subject: one for one in of_learning(garden.files, garden.store, settings, "7" * 16, lambda _: 0.0)}
+
+
+def test_status_and_doctor_say_what_is_being_done_and_ask_nothing_of_anybody(garden: Garden) -> None:
+    told = told_by_the_doctor(garden)
+    assert told["older photos"].what.startswith("24 are still to be looked at again")
+    assert told["learning"].what == (
+        "22 photos with a name are still to be looked at again with the new spotter; seen so far: none"
+    )
+    garden.worker.step()
+    assert "2 of 24 are done; 0 waiting" in garden.worker.in_words()
+    until_named_are_seen(garden)
+    garden.steps_until(lambda: garden.worker.relooking.in_words() is None)
+    garden.worker.step()
+    assert "older photos" not in garden.worker.in_words()
+    told = told_by_the_doctor(garden)
+    assert "older photos" not in told
+    assert told["learning"].what.endswith("with the new spotter, and begins by itself as soon as you name no more")
+    assert all(one.ok for one in told.values())
+    garden.fall_quiet()
+    garden.steps_until(lambda: garden.serving() == 3)
+    assert "new names since training 3" in told_by_the_doctor(garden)["learning"].what
 
 
 def test_after_a_death_in_the_midst_it_goes_on(garden: Garden, root: Path) -> None:

@@ -8,7 +8,7 @@ from birdwatchd import __version__
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull, ModelOfAnotherSpotter
 from birdwatchd.core.photo import State
-from birdwatchd.core.settings import Settings
+from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
 from birdwatchd.doctor.finding import Finding, parted
 from birdwatchd.doctor.learning import of_learning, of_training_units
@@ -59,7 +59,7 @@ def examine(
         with Store.read_only(files.path(shelving.DATABASE)) as store:
             yield from _log(store)
             if spotter_id is not None:
-                yield _model(files, store.models.serving(), spotter_id, settings.training.min_labels_per_species)
+                yield _model(files, store.models.serving(), spotter_id, settings.training)
             yield from of_learning(files, store, settings, spotter_id, age_s)
             yield from _daemon(files, store.requests.status(), settings.inbox.sweep_s, age_s)
             yield from _books(files, store)
@@ -86,18 +86,20 @@ def _eye(load_spotter: Callable[[], Spotter]) -> tuple[Finding, str | None]:
     return Finding("spotter", words), spotter.id
 
 
-def _model(files: Files, row: Row | None, spotter_id: str, min_labels: int) -> Finding:
+def _model(files: Files, row: Row | None, spotter_id: str, training: Training) -> Finding:
     """The model in use, as the next start will find it; a running daemon has the one that it loaded."""
     if row is None:
-        return Finding("model", f"none yet; name {min_labels} photos of each of two species, and one is made by itself")
+        wanted = training.min_labels_per_species
+        return Finding("model", f"none yet; name {wanted} photos of each of two species, and one is made by itself")
     try:
         model = Classifier.load(files.path(row["path"]), model_id=row["id"], spotter_id=spotter_id)
     except ModelOfAnotherSpotter:
-        return Finding(
-            "model",
-            f"model {row['id']} was made for another spotter; a new one is made by itself, once the daemon has looked"
-            " again at the photos that you named",
+        how = (
+            "a new one is made by itself, once the daemon has looked again at the photos that you named"
+            if training.enabled
+            else "`birdwatchd train` makes a new one, for it does not learn by itself (enabled = false under [training])"
         )
+        return Finding("model", f"model {row['id']} was made for another spotter; {how}")
     except BirdwatchdError as error:
         return _bad("model", error)
     return Finding("model", f"model {row['id']} names birds: {shelving.printable(', '.join(model.card.labels))}")
@@ -139,7 +141,7 @@ BETTER_ADVICE = {
 """What the system says of itself, whatever birdwatchd was about to do."""
 
 
-SEEN_HERE_TOO = ("the name ", "birds are named by nobody: ", NOBODY_BEGINS_IT)
+SEEN_HERE_TOO = ("the name ", "birds are named by nobody: ", "birds wait for their names: ", NOBODY_BEGINS_IT)
 """How problems of the daemon begin that the doctor finds for itself, and says more of."""
 
 

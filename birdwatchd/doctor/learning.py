@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from birdwatchd.core import shelving
+from birdwatchd.core.job import is_seen_by
 from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import doubtful_names
 from birdwatchd.core.tuning import LABELS_TO_FINETUNE, NEEDED
@@ -47,7 +48,8 @@ def of_learning(
     if spotter_id is not None:
         counts = store.models.learnable(spotter_id)
         photos = sum(counts.values())
-        yield _next_lesson(store, counts, training)
+        yield from _older_photos(store, spotter_id)
+        yield _next_lesson(store, counts, training, spotter_id)
     row = store.models.latest_training()
     if row is not None and row["finished_at"] is None:
         folder = files.path(f"{shelving.JOBS}/{row['id']}")
@@ -57,8 +59,24 @@ def of_learning(
     yield _whole_network(training, photos)
 
 
-def _next_lesson(store: Store, counts: dict[str, int], training: Training) -> Finding:
+def _older_photos(store: Store, spotter_id: str) -> Iterator[Finding]:
+    """How many photos wait to be looked at again; nothing where none ever was seen by another spotter."""
+    if store.looks.knows_another_spotter(spotter_id) and (left := store.looks.left(spotter_id)):
+        yield Finding(
+            "older photos",
+            f"{left:,} are still to be looked at again with the new spotter, which a running birdwatchd does by itself;"
+            " those that are gone or were changed are passed over",
+        )
+
+
+def _next_lesson(store: Store, counts: dict[str, int], training: Training, spotter_id: str) -> Finding:
     """How many names are missing until it learns."""
+    if store.looks.knows_another_spotter(spotter_id) and (unseen := store.looks.named_left(spotter_id)):
+        return Finding(
+            "learning",
+            f"{_counted(unseen, 'photo')} with a name are still to be looked at again with the new spotter;"
+            f" seen so far: {_in_words(counts)}",
+        )
     wanted = training.min_labels_per_species
     doubtful = doubtful_names(counts)
     sure = sorted((n for name, n in counts.items() if name not in doubtful), reverse=True)
@@ -78,6 +96,8 @@ def _next_lesson(store: Store, counts: dict[str, int], training: Training) -> Fi
     last = store.models.latest_lesson("linear")
     if last is None:
         return Finding("learning", f"{able}, and begins by itself as soon as you name no more")
+    if not is_seen_by(str(last["fingerprint"]), spotter_id):
+        return Finding("learning", f"{able} with the new spotter, and begins by itself as soon as you name no more")
     new = store.models.labels_since(last["started_at"])
     to_go = max(0, training.min_new_labels - new)
     since = f"{_counted(new, 'new name')} since training {last['id']}"
