@@ -126,6 +126,8 @@ class Rejudging:
     def refile(self, model: Callable[[], Classifier | None], examiner: Examiner | None, *, dry_run: bool) -> Work:
         """Judge all photos again that the machine put somewhere by another model's word, and move those that it sees otherwise.
 
+        Those that the present spotter has not seen yet are left, and counted as left.
+
         Args:
             model: the one in use at this moment.
             examiner: reads photos again for a model that looks at them itself.
@@ -162,7 +164,7 @@ class Rejudging:
             "dry_run": dry_run,
             "model_id": judge.model_id,
             "judged": count.judged,
-            "left": count.left,
+            "left": count.left + self._store.models.count_unseen(judge.model_id, judge.card.spotter_id, ALL),
             "moves": count.moves,
             "changes": [
                 {"from": old, "to": new, "photos": photos} for (old, new), photos in count.changes.most_common()

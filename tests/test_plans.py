@@ -179,6 +179,7 @@ def test_a_refiling_finds_its_photos_by_indexes_page_by_page(tmp_path: Path, hea
         states = ("filed", "review", "empty")
         assert store.models.judged_by_others(1, "5", states, after=0, limit=16) == [], "all have names"
         assert store.models.count_judged_by_others(1, "5", states) == 0
+        assert store.models.count_unseen(1, "5", states) == 0
         store.questions.filed_by_machine(since="2026", until="2027")
     assert len(heard.statements) > 2
     assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []

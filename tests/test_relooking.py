@@ -307,6 +307,21 @@ def test_status_and_doctor_say_what_is_being_done_and_ask_nothing_of_anybody(gar
     assert "new names since training 3" in told_by_the_doctor(garden)["learning"].what
 
 
+def test_a_refiling_counts_what_was_not_seen_yet_as_left(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    until_named_are_seen(garden)
+    monkeypatch.setattr(garden.worker.relooking, "step", lambda _: False)
+    garden.fall_quiet()
+    garden.steps_until(lambda: garden.serving() == 3)
+    result = garden.wish("refile", dry_run=True).result
+    assert (result["judged"], result["left"]) == (0, 2)
+    monkeypatch.undo()
+    monkeypatch.setattr("tests.gardens.StubSpotter", lambda: StubSpotter(id="7" * 16))
+    garden.steps_until(lambda: len(seen(garden)) == 24)
+    garden.rest()
+    result = garden.wish("refile", dry_run=True).result
+    assert (result["judged"], result["left"]) == (2, 0)
+
+
 def test_after_a_death_in_the_midst_it_goes_on(garden: Garden, root: Path) -> None:
     garden.steps_until(lambda: len(seen(garden)) >= 7)
     garden.close()

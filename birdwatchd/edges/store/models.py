@@ -239,6 +239,15 @@ class Models:
             )
         )
 
+    def count_unseen(self, model_id: int, spotter_id: str, states: Sequence[str]) -> int:
+        """How many more of these there would be, if this spotter had seen them."""
+        return int(
+            self._db.value(
+                f"SELECT count(*) {_NOT_SEEN_YET.format(', '.join('?' * len(states)))}",
+                (*states, model_id, spotter_id),
+            )
+        )
+
     def was_named(self, label: str) -> bool:
         """Whether the machine has put, or wanted to put, a photo under this label before."""
         return bool(
@@ -274,11 +283,22 @@ _LEARNABLE = (
 
 _CONFIRMED = "EXISTS (SELECT 1 FROM labels AS old WHERE old.photo_id = said.photo_id AND old.id < said.id AND old.label = said.label)"
 
-_JUDGED_BY_OTHERS = (
-    "FROM photos"
+_LATEST = (
     " CROSS JOIN predictions AS latest ON latest.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
-    " CROSS JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?"
+)
+
+_BY_OTHERS = (
     " WHERE photos.state IN ({}) AND photos.reason NOT IN ('undone', 'first-of-its-kind') AND latest.model_id IS NOT ?"
     " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.photo_id = photos.id)"
     " AND NOT EXISTS (SELECT 1 FROM journeys WHERE journeys.photo_id = photos.id)"
+)
+
+_JUDGED_BY_OTHERS = (
+    f"FROM photos{_LATEST}"
+    f" CROSS JOIN embeddings ON embeddings.photo_id = photos.id AND embeddings.spotter_id = ?{_BY_OTHERS}"
+)
+
+_NOT_SEEN_YET = (
+    f"FROM photos{_LATEST}{_BY_OTHERS}"  # noqa: S608
+    " AND NOT EXISTS (SELECT 1 FROM embeddings WHERE embeddings.photo_id = photos.id AND embeddings.spotter_id = ?)"
 )
