@@ -73,7 +73,7 @@ class Reconsidering:
         """Begin a look at the model in use, if there are answers enough that speak against it."""
         self._look = None
         watched = self._watched()
-        if watched is None or self._serving.spotter_id is None:
+        if watched is None or self._serving.model is None:
             return
         row, before = watched
         photos = self._store.answers.outcomes(
@@ -173,11 +173,13 @@ class Reconsidering:
     # -- what they share
 
     def _watched(self) -> tuple[Row, Row] | None:
-        """The model in use and the one that it replaced; None if there is no other, or a person promoted it."""
+        """The model in use and the one that it replaced; None if there is no other, or none to go back to, or a person promoted it."""
         row, before = self._store.models.serving(), self._store.models.before()
         if row is None or before is None or row["created_at"] != row["promoted_at"]:
             return None
-        return (row, before) if before["retired_at"] == row["promoted_at"] else None
+        if before["retired_at"] != row["promoted_at"] or self._serving.is_of_another_spotter(before):
+            return None
+        return row, before
 
     def _ago(self, time: timedelta) -> str:
         return as_utc_text(datetime.fromisoformat(self._now()) - time)

@@ -13,7 +13,7 @@ from typing import Any
 from birdwatchd.core.errors import DiskTrouble, ModelError, ModelMissing, Refused
 from birdwatchd.core.settings import Inference
 from birdwatchd.edges.store import Request, Row, Store
-from birdwatchd.edges.vision import Classifier
+from birdwatchd.edges.vision import Classifier, read_card
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,13 @@ class Serving:
         if self.spotter_id is None:
             raise ModelError("there is no spotter, so no model can be proved", hint="run `birdwatchd doctor`")
         return _load(row, self._root, self.spotter_id, self._inference)
+
+    def is_of_another_spotter(self, row: Row) -> bool:
+        """Whether a model of the shelf is whole, but reads what another spotter saw, so that it cannot serve."""
+        try:
+            return read_card(self._root / row["path"])[1].spotter_id != self.spotter_id
+        except (ModelError, DiskTrouble):  # told by whoever wants to use it
+            return False
 
     def take_back(self, before: Classifier, why: str) -> None:
         """Let the model before serve again, because answers prove the one in use to be worse.

@@ -307,6 +307,23 @@ def test_status_and_doctor_say_what_is_being_done_and_ask_nothing_of_anybody(gar
     assert "new names since training 3" in told_by_the_doctor(garden)["learning"].what
 
 
+def test_a_model_of_another_spotter_is_neither_compared_with_nor_recommended(garden: Garden) -> None:
+    until_named_are_seen(garden)
+    garden.fall_quiet()
+    garden.steps_until(lambda: garden.serving() == 3)
+    assert garden.worker.reconsidering._watched() is None
+    garden.worker.do_chore(Chore("reconsider"))
+    garden.rest()
+    assert garden.problems() == {}
+
+
+def test_while_the_model_in_use_is_of_another_spotter_it_is_not_reconsidered(garden: Garden) -> None:
+    garden.worker.do_chore(Chore("reconsider"))
+    garden.worker.step()
+    assert garden.serving() == 2
+    assert set(garden.problems()) <= {"model"}
+
+
 def test_a_refiling_counts_what_was_not_seen_yet_as_left(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     until_named_are_seen(garden)
     monkeypatch.setattr(garden.worker.relooking, "step", lambda _: False)

@@ -1,6 +1,6 @@
 """The eye and the mind: the spotter, which finds the bird, and the classifier, which names it; both ONNX files, proved before use."""
 
-from birdwatchd.edges.vision.classifier import Classifier
+from birdwatchd.edges.vision.classifier import Classifier, read_card
 from birdwatchd.edges.vision.sessions import (
     ProviderUnavailable,
     Session,
@@ -19,5 +19,6 @@ __all__ = [
     "Spotter",
     "engines_of",
     "open_onnx_session",
+    "read_card",
     "usable_cores",
 ]
