@@ -107,7 +107,9 @@ def refile(
     changes = ", ".join(f"{one['photos']} {one['from']} -> {one['to']}" for one in result["changes"])
     say(f"{len(result['moves'])} of {result['judged']} photos {moves}{f': {changes}' if changes else ''}")
     if result["left"]:
-        say(f"{result['left']} were left alone: they are not where they were, were changed, or wait to be looked at again")
+        say(
+            f"{result['left']} were left alone: they are not where they were, were changed, or wait to be looked at again"
+        )
 
 
 @models.command(name="list")
