@@ -303,6 +303,51 @@ def test_undo_leaves_what_a_visit_filed_after_it_was_asked_or_before_its_time(ga
     assert garden.wish("undo", since=garden.worker._now(), until=FAR_AHEAD).result["undone"] == []
 
 
+def test_undo_leaves_what_a_visit_filed_long_ago_when_only_its_probability_changes(garden: Visited) -> None:
+    one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
+    garden.end_visits()
+    garden.leap_s += 1000
+    since = garden.worker._now()
+    before = garden.store.questions.receipt(garden.photo(two)["id"])
+    garden.wish("label", photo_id=garden.photo(one)["id"], species="redstart")
+    garden.end_visits()
+    after = garden.store.questions.receipt(garden.photo(two)["id"])
+    assert before is not None
+    assert after is not None
+    assert after["photo"]["probability"] != before["photo"]["probability"]
+    assert garden.wish("undo", since=since, until=FAR_AHEAD).result["undone"] == []
+    assert garden.places()[two] == "library/redstart: visit"
+
+
+def test_undo_takes_back_what_another_model_filed_after_its_visit_was_doubted(garden: Visited) -> None:
+    one, two = garden.shoot(("10:02:11", REDSTART), ("10:02:13", GREENFINCH))
+    garden.end_visits()
+    assert {state for state, _ in garden.where()} == {"review"}
+    garden.leap_s += 1000
+    since = garden.worker._now()
+    garden.answers = dict.fromkeys(garden.answers, (REDSTART, 0.1))
+    garden.teach()
+    garden.wish("refile", dry_run=False)
+    garden.end_visits()
+    assert garden.where() == {("filed", "redstart"): 2}
+    undone = garden.wish("undo", since=since, until=FAR_AHEAD).result["undone"]
+    assert {entry["photo_id"] for entry in undone} == {garden.photo(name)["id"] for name in (one, two)}
+
+
+def test_undo_leaves_what_another_model_and_its_visit_file_under_the_name_that_it_had(garden: Visited) -> None:
+    garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
+    garden.end_visits()
+    garden.leap_s += 1000
+    since = garden.worker._now()
+    garden.answers = dict.fromkeys(garden.answers, (REDSTART, 0.1))
+    garden.teach()
+    garden.wish("refile", dry_run=False)
+    garden.end_visits()
+    assert garden.where() == {("filed", "redstart"): 2}
+    assert {row["reason"] for row in garden.store.connection.rows("SELECT reason FROM photos")} == {"sure"}
+    assert garden.wish("undo", since=since, until=FAR_AHEAD).result["undone"] == []
+
+
 def test_how_often_the_machine_is_right_is_asked_of_what_it_filed_in_the_end(garden: Visited) -> None:
     one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
     garden.shoot(("11:02:11", REDSTART), ("11:02:13", GREENFINCH))

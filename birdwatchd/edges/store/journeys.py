@@ -229,6 +229,11 @@ class Journeys:
         What the same model said of it once is replaced: its last word is the newest row.
         """
         with self._db.writing():
+            self._db.execute(  # else it would count for the next row, which may get the same id
+                "DELETE FROM visit_words WHERE photo_id = ?1"
+                " AND prediction_id IN (SELECT id FROM predictions WHERE photo_id = ?1 AND model_id = ?2)",
+                (photo_id, decision.model_id),
+            )
             self._db.execute(
                 "DELETE FROM predictions WHERE photo_id = ? AND model_id = ?", (photo_id, decision.model_id)
             )
@@ -244,15 +249,17 @@ class Journeys:
     def record_word_of_company(self, photo_id: int, prediction_id: int, word: Word, move: Move | None, at: str) -> None:
         """What other photos of the same camera tell of this one, and the plan to move it, if it moves.
 
+        What was told earlier of what it told by itself is replaced. The time stays while verdict and label do.
+
         Args:
             prediction_id: what the photo told by itself; when that is no longer the last, the word does not count any more.
         """
         with self._db.writing():
             self._db.execute(
                 "INSERT INTO visit_words (photo_id, prediction_id, verdict, reason, label, probability, said_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (photo_id) DO UPDATE SET prediction_id = excluded.prediction_id,"
-                " verdict = excluded.verdict, reason = excluded.reason, label = excluded.label,"
-                " probability = excluded.probability, said_at = excluded.said_at",
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (photo_id, prediction_id) DO UPDATE SET said_at ="
+                " CASE WHEN (verdict, label) IS (excluded.verdict, excluded.label) THEN said_at ELSE excluded.said_at END,"
+                " verdict = excluded.verdict, reason = excluded.reason, label = excluded.label, probability = excluded.probability",
                 (photo_id, prediction_id, word.outcome, word.reason, word.label, word.probability, at),
             )
             if move is None:

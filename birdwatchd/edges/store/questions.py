@@ -179,13 +179,8 @@ class Questions:
 _FILED_BY_MACHINE = """
 SELECT photos.id, photos.path, photos.sha256, coalesce(word.label, named.label) AS label
 FROM (
-    SELECT seen.photo_id, seen.id AS prediction_id
-    FROM predictions AS seen
-    WHERE seen.predicted_at BETWEEN :since AND :until
-        AND NOT EXISTS (SELECT 1 FROM visit_words WHERE photo_id = seen.photo_id AND prediction_id = seen.id)
-        AND (seen.verdict, coalesce(seen.label, '')) IS NOT (SELECT verdict, coalesce(label, '') FROM predictions
-            WHERE photo_id = seen.photo_id AND predicted_at < :since ORDER BY id DESC LIMIT 1)
-    UNION ALL
+    SELECT photo_id, id AS prediction_id FROM predictions WHERE predicted_at BETWEEN :since AND :until
+    UNION
     SELECT photo_id, prediction_id FROM visit_words WHERE said_at BETWEEN :since AND :until
 ) AS moved
 CROSS JOIN photos ON photos.id = moved.photo_id
@@ -193,6 +188,13 @@ CROSS JOIN predictions AS named ON named.id = moved.prediction_id
 LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id
 WHERE photos.state IN ('filed', 'empty')
     AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)
+    AND coalesce(word.said_at, named.predicted_at) BETWEEN :since AND :until
     AND NOT EXISTS (SELECT 1 FROM current_labels WHERE photo_id = photos.id)
+    AND (named.predicted_at < :since  -- then it is the word that is new, and there is none that changes nothing
+        OR (coalesce(word.verdict, named.verdict), coalesce(word.label, named.label, '')) IS NOT
+            (SELECT coalesce(told.verdict, seen.verdict), coalesce(told.label, seen.label, '')
+            FROM predictions AS seen
+            LEFT JOIN visit_words AS told ON told.photo_id = seen.photo_id AND told.prediction_id = seen.id AND told.said_at < :since
+            WHERE seen.photo_id = photos.id AND seen.predicted_at < :since ORDER BY seen.id DESC LIMIT 1))
 ORDER BY photos.id
 """

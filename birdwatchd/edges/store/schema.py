@@ -133,17 +133,18 @@ CREATE TABLE visit_photos (
 )
 """,
     "CREATE INDEX visit_photos_by_visit ON visit_photos (visit_id)",
-    # prediction_id: the word counts as long as that is the machine's last look at the photo.
+    # prediction_id: the word counts as long as that is the machine's last look at the photo; said_at: since when it says that.
     """
 CREATE TABLE visit_words (
-    photo_id INTEGER PRIMARY KEY REFERENCES photos (id),
+    photo_id INTEGER NOT NULL REFERENCES photos (id),
     prediction_id INTEGER NOT NULL,
     verdict TEXT NOT NULL CHECK (verdict IN ('filed', 'review', 'empty')),
     reason TEXT NOT NULL,
     label TEXT,
     probability REAL,
-    said_at TEXT NOT NULL
-)
+    said_at TEXT NOT NULL,
+    PRIMARY KEY (photo_id, prediction_id)
+) WITHOUT ROWID
 """,
     "CREATE INDEX visit_words_by_time ON visit_words (said_at)",
     """
