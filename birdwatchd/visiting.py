@@ -184,6 +184,8 @@ class Visiting:
         card = classifier.card
         model = Model(classifier.model_id, dict(zip(card.labels, card.sure_above, strict=True)), card.strange_above)
         told = visiting.tell([_look(photo) for photo in photos], model, may_be_named=self._may_be_named)
+        if told.verdict is Verdict.MODELS_DIFFER and self._store.visits.are_known([photo["id"] for photo in photos]):
+            return  # what was told before stands
         self._store.visits.record(_as_row(camera, photos, told, classifier.model_id), at=self._now())
         if told.verdict is Verdict.MODELS_DIFFER:
             return

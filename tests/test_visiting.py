@@ -242,6 +242,33 @@ def test_photos_judged_anew_by_another_model_have_their_visit_judged_by_it(garde
     assert [row["species"] for row in seen] == ["greenfinch"] * 2
 
 
+def test_what_a_visit_told_stands_when_a_new_model_has_judged_only_some_of_its_photos(garden: Visited) -> None:
+    one, two, three = garden.shoot(
+        ("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH), ("10:02:15", REDSTART)
+    )
+    garden.end_visits()
+    before = log_of(garden)[2:]
+    garden.teach()
+    (four,) = garden.shoot(("10:02:17", REDSTART_OR_BLUETIT))
+    garden.end_visits()
+    assert log_of(garden)[2:] == before
+    assert garden.places()[four] == "review/redstart: unsure"
+    garden.wish("label", photo_id=garden.photo(one)["id"], species="redstart")
+    garden.end_visits()
+    assert {garden.places()[name] for name in (two, four)} == {"library/redstart: visit"}
+    assert garden.places()[three] == "library/redstart: sure"
+    assert garden.visits() == [{"photos": 4, "label": "redstart", "verdict": "named"}]
+
+
+def test_a_person_has_their_name_heard_whichever_model_saw_the_others(garden: Visited) -> None:
+    one, two = garden.shoot(("10:02:11", REDSTART), ("10:02:13", REDSTART))
+    garden.end_visits()
+    garden.teach()
+    garden.wish("label", photo_id=garden.photo(one)["id"], species="bluetit")
+    garden.end_visits()
+    assert garden.places() == {one: "library/bluetit: labelled", two: "review/redstart: visit-disagrees"}
+
+
 # -- people
 
 

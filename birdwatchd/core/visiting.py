@@ -3,15 +3,17 @@
 A camera that sees something move takes several photos within seconds. One of them may be sharp and the others not; one may be mistaken
 while the others are right. So they are heard together, by the first of these rules that applies:
 
-1. Different models looked at them             -> nothing is told: their probabilities cannot be compared.
-2. People gave several names                   -> nothing is told: there were several birds.
-3. Two are sure of different names             -> the visit disagrees: what it filed by itself waits for a person, `visit-disagrees`.
-4. People gave a name, or all of them together
-   reach the threshold of their best name      -> photos that were unsure get that name, `visit`, if it is among their own guesses.
-5. Everything else                             -> nothing is told.
+1. People gave several names                   -> nothing is told: there were several birds.
+2. People gave one, others are sure of another -> the visit disagrees: of these, what was filed waits for a person, `visit-disagrees`.
+3. People gave one                             -> photos that were unsure get that name, `visit`, if it is among their own guesses.
+4. Not all were seen by the model in use       -> their probabilities cannot be put together: what was told before stands.
+5. Two are sure of different names             -> the visit disagrees: all that was filed waits for a person.
+6. All of them together reach the threshold
+   of their best name                          -> photos that were unsure get that name as by rule 3.
+7. Everything else                             -> nothing is told.
 
-What is told depends on nothing but the photos as they were seen one by one and on what people said. So it is the same in whatever order
-they came, and telling it again changes nothing.
+But for rule 4, what is told depends on nothing but the photos as they were seen one by one and on what people said. So it is the same
+in whatever order they came, and telling it again changes nothing.
 """
 
 import math
@@ -158,28 +160,48 @@ def tell(looks: Sequence[Look], model: Model, *, may_be_named: Callable[[str], b
         may_be_named: whether the machine may file under this label without a person having seen the first of its kind.
     """
     named = [look for look in looks if look.human is not None and look.human != NO_BIRD]
-    people = sorted({_own_name(look) for look in named})
     seen = [look for look in looks if look.human is None and look.has_say and look.reason in _SPEAKS and look.ranking]
-    if any(look.model_id != model.model_id for look in seen):
-        return Told(Verdict.MODELS_DIFFER)
-    known = [look.ranking for look in seen if look.reason != Reason.UNLIKE_ANYTHING]
-    names = {people[0]: 1.0} if len(people) == 1 else together(known) if known else {}
-    if not names or len(people) > 1:
+    people = {_own_name(look) for look in named}
+    if len(people) > 1:
         return Told(Verdict.UNSURE)
-    label, probability = next(iter(names.items()))
-    agree = sum(_own_name(look) == label for look in [*named, *seen])
+    if people:
+        return _told_by_people(people.pop(), named, seen)
+    known = [look for look in seen if look.reason != Reason.UNLIKE_ANYTHING]
+    if any(look.model_id != model.model_id for look in known):
+        return Told(Verdict.MODELS_DIFFER)
+    if not known:
+        return Told(Verdict.UNSURE)
+    return _told_by_all(known, seen, model, may_be_named)
+
+
+def _told_by_people(label: str, named: Sequence[Look], seen: Sequence[Look]) -> Told:
+    """One name that a person gave: it is certain, and whichever models saw the others, they are asked only whether they guessed it."""
+    agree = len(named) + sum(_own_name(look) == label for look in seen)
     differ = len(named) + len(seen) - agree
+    against = [look for look in seen if look.reason in NAMED and _own_name(look) != label]
+    if against:
+        words = {look.photo_id: _doubted(look) for look in against if _was_filed(look)}
+        return Told(Verdict.DISAGREES, label, 1.0, agree, differ, words)
+    words = {look.photo_id: Word(State.FILED, Reason.VISIT, label, 1.0) for look in seen if _follows(look, label)}
+    return Told(Verdict.NAMED, label, 1.0, agree, differ, words)
+
+
+def _told_by_all(
+    known: Sequence[Look], seen: Sequence[Look], model: Model, may_be_named: Callable[[str], bool]
+) -> Told:
+    label, probability = next(iter(together([look.ranking for look in known]).items()))
+    agree = sum(_own_name(look) == label for look in seen)
+    differ = len(seen) - agree
 
     def told(verdict: Verdict, words: Mapping[int, Word]) -> Told:
         return Told(verdict, label, probability, agree, differ, words)
 
-    if len({*people, *(_own_name(look) for look in seen if look.reason in NAMED)}) > 1:
+    if len({_own_name(look) for look in seen if look.reason in NAMED}) > 1:
         return told(Verdict.DISAGREES, {look.photo_id: _doubted(look) for look in seen if _was_filed(look)})
-    if label == NO_BIRD or not (people or (probability >= model.sure_above.get(label, math.inf) and agree > differ)):
+    if label == NO_BIRD or not (probability >= model.sure_above.get(label, math.inf) and agree > differ):
         return told(Verdict.UNSURE, {})
     word = Word(State.FILED, Reason.VISIT, label, probability)
-    may_follow = bool(people) or may_be_named(label)
-    follow = [look for look in seen if may_follow and _follows(look, label, model.strange_above)]
+    follow = [look for look in known if _is_known(look, model) and _follows(look, label)] if may_be_named(label) else []
     return told(Verdict.NAMED, {look.photo_id: word for look in follow})
 
 
@@ -196,7 +218,9 @@ def _doubted(look: Look) -> Word:
     return Word(State.REVIEW, Reason.VISIT_DISAGREES, *look.ranking[0])
 
 
-def _follows(look: Look, label: str, strange_above: float) -> bool:
-    is_known = look.novelty is not None and look.novelty <= strange_above
-    guesses = dict(look.ranking)
-    return look.is_free and look.reason == Reason.UNSURE and is_known and guesses.get(label, 0.0) >= AMONG_ITS_GUESSES
+def _is_known(look: Look, model: Model) -> bool:
+    return look.novelty is not None and look.novelty <= model.strange_above
+
+
+def _follows(look: Look, label: str) -> bool:
+    return look.is_free and look.reason == Reason.UNSURE and dict(look.ranking).get(label, 0.0) >= AMONG_ITS_GUESSES

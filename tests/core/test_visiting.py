@@ -176,6 +176,23 @@ def test_photos_that_different_models_looked_at_are_not_compared() -> None:
     one = told(look(1, ROBIN), replace(look(2, WREN), model_id=2))
     assert (one.verdict, one.words) == (Verdict.MODELS_DIFFER, {})
     assert told(look(1, ROBIN), replace(look(2, ROBIN, human="robin"), model_id=2)).verdict is Verdict.NAMED
+    strange = replace(look(3, WREN), reason=Reason.UNLIKE_ANYTHING, model_id=2)
+    assert told(look(1, ROBIN), look(2, ROBIN), strange).verdict is Verdict.NAMED, "its guesses are not put together"
+
+
+def test_what_a_person_says_needs_no_model_to_compare() -> None:
+    by_another = replace(look(3, WREN), model_id=2)
+    named = look(1, WREN, human="robin", is_free=False)
+    unsure = replace(look(2, (("wren", 0.6), ("robin", 0.3))), model_id=2, novelty=0.9)
+    one = told(named, unsure, look(4, ROBIN))
+    assert (one.verdict, set(one.words)) == (Verdict.NAMED, {2})
+    against = told(named, unsure, by_another, look(4, ROBIN))
+    assert (against.verdict, against.label, set(against.words)) == (Verdict.DISAGREES, "robin", {3}), (
+        "what says the same as the person is not doubted"
+    )
+    assert against.words[3].label == "wren"
+    two = told(named, look(5, WREN, human="wren", is_free=False), by_another)
+    assert (two.verdict, two.words) == (Verdict.UNSURE, {})
 
 
 LOOKS = st.builds(

@@ -95,6 +95,15 @@ class Visits:
 
     # -- what they tell
 
+    def are_known(self, photo_ids: Sequence[int]) -> bool:
+        """Whether anything was told of a visit to which one of them belongs."""
+        return bool(
+            self._db.rows(
+                "SELECT 1 FROM json_each(?) AS photo CROSS JOIN visit_photos ON visit_photos.photo_id = photo.value LIMIT 1",
+                (json.dumps(list(photo_ids)),),
+            )
+        )
+
     def record(self, visit: Visit, *, at: str) -> None:
         """Write down what a visit tells, if that is not known already.
 
