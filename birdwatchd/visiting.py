@@ -17,7 +17,7 @@ import numpy as np
 from birdwatchd.core import shelving, stillness, visiting
 from birdwatchd.core.deciding import BY_COMPANY, IN_WORDS, Reason
 from birdwatchd.core.facts import about
-from birdwatchd.core.photo import Box, State, Vector
+from birdwatchd.core.photo import WHOLE_FRAME, Box, State, Vector
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.shelving import NO_BIRD
 from birdwatchd.core.splits import camera_time
@@ -204,26 +204,28 @@ class Visiting:
     def _look_at_day(self, camera: str, day: str) -> None:
         photos = self._store.visits.of_day(camera, day, limit=FRAMES_OF_A_DAY)
         if any(photo["word_reason"] == Reason.STANDS_STILL and _is_named_a_bird(photo) for photo in photos):
-            self._give_back(photos)
-            return
-        if not photos:
-            return
-        spotter_id = photos[0]["spotter_id"]  # of the latest: what another one saw cannot be compared
-        frames = [_frame(photo) for photo in photos if photo["spotter_id"] == spotter_id]
-        ids = stillness.at_one_place(frames)
-        if not ids:
-            return
-        vectors = self._store.answers.embeddings(ids, spotter_id)
-        still = stillness.standing_still(frames, {one: _vector(vectors[one]) for one in vectors})
+            still: frozenset[int] = frozenset()  # a person has named one of them: it was a bird that sat still
+        else:
+            still = self._standing_still(photos)
         for photo in photos:
             if photo["id"] in still and photo["state"] != State.EMPTY and _is_free(photo):
                 self._carry_out(photo, Word(State.EMPTY, Reason.STANDS_STILL, None, None))
+            elif photo["id"] not in still and photo["reason"] == Reason.STANDS_STILL and _is_free(photo):
+                self._carry_out(
+                    photo, _own_word(photo)
+                )  # also when the rest of the day shows that it is not always there
 
-    def _give_back(self, photos: Sequence[Row]) -> None:
-        """A person has named one of them: it was a bird that sat still."""
-        for photo in photos:
-            if photo["reason"] == Reason.STANDS_STILL and _is_free(photo):
-                self._carry_out(photo, _own_word(photo))
+    def _standing_still(self, photos: Sequence[Row]) -> frozenset[int]:
+        """Of one day's photos, the last first."""
+        if not photos:
+            return frozenset()
+        spotter_id = photos[0]["spotter_id"]  # of the latest: what another one saw cannot be compared
+        frames = [_frame(photo, is_seen=photo["spotter_id"] == spotter_id) for photo in photos]
+        ids = stillness.at_one_place(frames)
+        if not ids:
+            return frozenset()
+        vectors = self._store.answers.embeddings(ids, spotter_id)
+        return stillness.standing_still(frames, {one: _vector(vectors[one]) for one in vectors})
 
     # -- both
 
@@ -297,9 +299,11 @@ def _look(photo: Row) -> Look:
     )
 
 
-def _frame(photo: Row) -> Frame:
+def _frame(photo: Row, *, is_seen: bool) -> Frame:
+    """One that another spotter saw counts as a frame of the day, in which nothing is known to be at any place."""
     taken = datetime.fromisoformat(photo["captured_at"]).replace(tzinfo=None)
-    return Frame(photo["id"], taken, Box(*json.loads(photo["box"])), _is_named_a_bird(photo))
+    box = Box(*json.loads(photo["box"])) if is_seen else WHOLE_FRAME
+    return Frame(photo["id"], taken, box, _is_named_a_bird(photo))
 
 
 def _is_named_a_bird(photo: Row) -> bool:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from birdwatchd import service
 from birdwatchd.cli import asking  # noqa: F401  its commands
 from birdwatchd.cli.app import app
-from birdwatchd.core import visiting
+from birdwatchd.core import stillness, visiting
 from birdwatchd.core.photo import Box, Spotting
 from birdwatchd.core.settings import Deciding, Inbox, Settings
 from birdwatchd.edges.files import Files
@@ -388,6 +388,7 @@ def test_how_often_the_machine_is_right_is_asked_of_what_it_filed_in_the_end(gar
 # -- what stands still
 
 KNOT = Box(0.4, 0.4, 0.2, 0.2)
+SPOT: Callable[[StubSpotter, Any], Spotting] = StubSpotter._spot
 
 
 def knot(number: int) -> bytes:
@@ -399,8 +400,7 @@ def knot(number: int) -> bytes:
 
 @pytest.fixture
 def sees_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    spot: Callable[[StubSpotter, Any], Spotting] = StubSpotter._spot
-    monkeypatch.setattr(StubSpotter, "_spot", lambda eye, one: replace(spot(eye, one), box=KNOT))
+    monkeypatch.setattr(StubSpotter, "_spot", lambda eye, one: replace(SPOT(eye, one), box=KNOT))
 
 
 def watch_all_morning(root: Path, times: int = 10, camera: str = "feeder", make: Callable[[int], bytes] = knot) -> None:
@@ -468,6 +468,37 @@ def test_all_that_was_taken_for_a_thing_comes_back_when_a_person_names_one_of_th
         assert garden.store.questions.states() == {"filed": 1, "review": 9}
     finally:
         garden.close()
+
+
+@pytest.mark.usefixtures("sees_boxes")
+def test_what_stood_still_for_a_part_of_the_day_only_comes_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch_all_morning(root)
+    scan(root, monkeypatch)
+    with Store.open(root / "birdwatchd.db") as store:
+        assert store.questions.states() == {"empty": 10}
+    monkeypatch.setattr(StubSpotter, "_spot", lambda eye, one: replace(SPOT(eye, one), box=Box(0.1, 0.6, 0.2, 0.2)))
+    for number in range(10, 20):
+        shot = taken_at(knot(number), f"{8 + number // 6:02}:{number % 6}0:00")
+        (root / "inbox" / "feeder" / f"later-{number}.jpg").write_bytes(shot)
+    scan(root, monkeypatch)
+    with Store.open(root / "birdwatchd.db") as store:
+        rows = store.connection.rows("SELECT state, reason, count(*) AS n FROM photos GROUP BY 1, 2")
+        assert [tuple(row.values()) for row in rows] == [("review", "no-classifier", 20)]
+
+
+@pytest.mark.usefixtures("sees_boxes")
+def test_frames_that_another_spotter_saw_are_frames_of_the_day_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stillness, "FEWEST", 11)
+    watch_all_morning(root)
+    scan(root, monkeypatch)
+    monkeypatch.setattr(stillness, "FEWEST", 8)
+    with Store.open(root / "birdwatchd.db") as store:
+        assert store.questions.states() == {"review": 10}
+        store.connection.execute("UPDATE predictions SET spotter_id = 'another' WHERE photo_id <= 2")
+        store.visits.note_looked_at(0, 0)
+    scan(root, monkeypatch)
+    with Store.open(root / "birdwatchd.db") as store:
+        assert store.questions.states() == {"review": 10}, "eight of ten are not nearly all"
 
 
 def test_whole_frames_say_nothing_about_standing_still(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

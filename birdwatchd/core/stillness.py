@@ -6,7 +6,7 @@ FEWEST, over at least LONGEST_SIT. A bird comes and goes; it turns, and is neare
 sees in it is another. What a thing loses by this is a day with much sun and shade: then it stays what it was taken for.
 
 A bird that sits as still as a thing for hours, such as a brooding one, is taken for one; until a person names one of its photos, which
-gives back all of them.
+gives back all of them. So does the rest of the day, when it shows that it was there for some time only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def standing_still(frames: Sequence[Frame], embeddings: Mapping[int, Vector]) ->
     """Photos that show what stands still in nearly every frame of the day.
 
     Args:
-        frames: of one camera and one day, also those without a bird.
+        frames: of one camera and one day, also those without a bird, or seen by another spotter (as whole frames).
         embeddings: as the spotter saw the birds of `at_one_place`; a photo without one is like no other.
     """
     here = [frame for frame in frames if frame.photo_id in embeddings]
