@@ -16,6 +16,7 @@ import numpy as np
 
 from birdwatchd.core import shelving, stillness, visiting
 from birdwatchd.core.deciding import BY_COMPANY, IN_WORDS, Reason
+from birdwatchd.core.errors import DiskTrouble, PhotoVanished
 from birdwatchd.core.facts import about
 from birdwatchd.core.photo import WHOLE_FRAME, Box, State, Vector
 from birdwatchd.core.settings import Settings
@@ -237,8 +238,8 @@ class Visiting:
         if folder == _folder(photo["path"]):
             self._store.journeys.record_word_of_company(photo["id"], photo["prediction_id"], word, None, self._now())
             return
-        if not self._files.exists(photo["path"]) or self._files.sha256_of(photo["path"]) != photo["sha256"]:
-            return  # a person was quicker, and will be noticed
+        if not self._is_as_it_was(photo):
+            return
         path = self._mover.send(
             photo,
             folder,
@@ -255,6 +256,17 @@ class Visiting:
             IN_WORDS.get(word.reason, word.reason),
             extra=about(photo=photo["id"], state=word.outcome, label=word.label, p=word.probability),
         )
+
+    def _is_as_it_was(self, photo: Row) -> bool:
+        """Whether its bytes are still there; if not, a person was quicker, and will be noticed."""
+        try:
+            return self._files.exists(photo["path"]) and self._files.sha256_of(photo["path"]) == photo["sha256"]
+        except (
+            DiskTrouble,
+            PhotoVanished,
+        ) as error:  # this one's trouble: the others and what comes after them shall not wait for it
+            log.warning("left where it is: %s", error, extra=about(photo=photo["id"]))
+            return False
 
 
 def _last(news: Sequence[Row], before: int) -> int:

@@ -484,7 +484,7 @@ class Worker:
                 self.condition.doing = self.relooking.in_words()
                 return (
                     self.rejudging.step(self.serving.model, self.pipeline.examiner)
-                    or self.visiting.step(self.serving.model)
+                    or self._judge_visits()
                     or self._reconsider()
                     or self.retraining.step(may_begin=self._named_are_seen())
                     or self.reporting.step()
@@ -502,6 +502,12 @@ class Worker:
             self._close_eye()
             self.condition.trouble("spotter", f"photos wait in the inbox: {error}")
             return False
+
+    def _judge_visits(self) -> bool:
+        """A slice of it; what hinders it hinders nothing else."""
+        with self._survived("visits"):
+            return self.visiting.step(self.serving.model)
+        return False
 
     def end_visits(self) -> None:
         """Look at all visits there are, for a worker that does not live to see whether more photos come."""

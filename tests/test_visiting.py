@@ -14,6 +14,7 @@ from birdwatchd import service
 from birdwatchd.cli import asking  # noqa: F401  its commands
 from birdwatchd.cli.app import app
 from birdwatchd.core import stillness, visiting
+from birdwatchd.core.errors import DiskTrouble, StoreBusy
 from birdwatchd.core.photo import Box, Spotting
 from birdwatchd.core.settings import Deciding, Inbox, Settings
 from birdwatchd.edges.files import Files
@@ -548,6 +549,48 @@ def test_every_look_goes_by_an_index(garden: Visited, monkeypatch: pytest.Monkey
         assert scanned == [], sql
         if "photos.captured_at >=" in sql or "photos.captured_at <" in sql:
             assert any("photos_by_capture (camera=? AND captured_at" in step for step in plan), plan
+
+
+def test_one_photo_that_cannot_be_read_keeps_no_other_from_its_name(
+    garden: Visited, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
+    garden.shoot(("11:02:11", REDSTART_OR_BLUETIT), ("11:02:13", REDSTART_OR_GREENFINCH))
+    closed, hash_of = garden.photo(one)["path"], garden.worker._files.sha256_of
+
+    def read(path: str) -> str:
+        if path == closed:
+            raise DiskTrouble(f"cannot read {path}: Permission denied")
+        return hash_of(path)
+
+    monkeypatch.setattr(garden.worker._files, "sha256_of", read)
+    garden.end_visits()
+    assert garden.where() == {("review", "redstart"): 1, ("filed", "redstart"): 3}
+    assert garden.places()[two] == "library/redstart: visit"
+    assert garden.worker.condition.problems == {}
+    assert f"left where it is: cannot read {closed}" in caplog.text
+
+
+def test_trouble_with_visits_keeps_nothing_else_from_being_done(
+    garden: Visited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[bool] = []
+
+    def trouble(_model: Any) -> bool:
+        raise StoreBusy("the log is locked by another program")
+
+    def train() -> bool:
+        trained.append(True)
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garden.worker.visiting, "step", trouble)
+        patch.setattr(garden.worker.retraining, "step", train)
+        garden.worker.step()
+    assert trained
+    assert [*garden.worker.condition.problems] == ["visits"]
+    garden.worker.step()
+    assert garden.worker.condition.problems == {}
 
 
 def test_while_photos_are_under_way_visits_wait(garden: Visited, monkeypatch: pytest.MonkeyPatch) -> None:
