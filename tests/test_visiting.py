@@ -321,6 +321,19 @@ def test_undo_takes_back_what_a_visit_filed_and_it_is_not_filed_again(garden: Vi
     assert garden.places()[one] == "review/redstart: undone"
 
 
+def test_what_was_taken_back_waits_under_the_name_that_its_visit_told(garden: Visited) -> None:
+    unsure = (("bluetit", 0.55), ("redstart", 0.45))
+    garden.shoot(("10:02:11", REDSTART), ("10:02:13", REDSTART), ("10:02:15", REDSTART))
+    (one,) = garden.shoot(("10:02:17", unsure))
+    garden.end_visits()
+    assert garden.places()[one] == "library/redstart: visit"
+    garden.wish("undo", since=LONG_AGO, until=FAR_AHEAD)
+    waiting = garden.store.connection.rows("SELECT path, guess, probability > 0.8 AS sure FROM review_queue")
+    assert len(waiting) == 4
+    assert all(row["path"].startswith("review/redstart/") and row["guess"] == "redstart" for row in waiting)
+    assert all(row["sure"] for row in waiting)
+
+
 def test_undo_leaves_what_a_visit_filed_after_it_was_asked_or_before_its_time(garden: Visited) -> None:
     garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
     until = garden.worker._now()
@@ -429,7 +442,10 @@ def test_what_stands_still_in_every_frame_of_a_day_is_no_bird(root: Path, monkey
             ("feeder", "empty", "stands-still", 10),
             ("pond", "review", "no-classifier", 10),
         ]
-        assert store.questions.recent(limit=1, state="empty")[0]["label"] is None
+        (told,) = store.questions.recent(limit=1, camera="feeder")
+        assert (told["state"], told["label"], told["birds"]) == ("empty", None, 0)
+        seen = store.connection.rows("SELECT camera FROM birds JOIN photos ON photos.id = birds.photo_id")
+        assert [row["camera"] for row in seen] == ["pond"] * 10
         undone = store.questions.filed_by_machine(since=LONG_AGO, until=FAR_AHEAD)
         assert len(undone) == 10
         assert all(row["label"] for row in undone)

@@ -179,6 +179,38 @@ WHERE said.label <> 'empty'
     OR (said.label IS NULL AND coalesce(word.verdict, named.verdict) = 'filed' AND photos.state IN ('filed', 'missing')
         AND photos.reason IS NOT 'undone')
 """,
+    "DROP VIEW review_queue",
+    """
+CREATE VIEW review_queue AS
+SELECT
+    photos.id AS photo_id,
+    photos.path,
+    coalesce(word.label, named.label) AS guess,
+    coalesce(word.probability, named.probability) AS probability,
+    photos.reason,
+    photos.camera,
+    coalesce(photos.captured_at, photos.received_at) AS at,
+    photos.received_at
+FROM photos
+LEFT JOIN current_predictions AS named ON named.photo_id = photos.id
+LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id
+WHERE photos.state = 'review'
+    AND NOT EXISTS (SELECT 1 FROM current_labels WHERE current_labels.photo_id = photos.id)
+""",
+    "DROP VIEW birds",
+    """
+CREATE VIEW birds AS
+SELECT
+    seen.photo_id,
+    coalesce(other.number, 1) AS number,
+    coalesce(other.box, seen.box) AS box,
+    coalesce(other.birdness, seen.birdness) AS birdness
+FROM current_predictions AS seen
+LEFT JOIN visit_words AS word ON word.photo_id = seen.photo_id AND word.prediction_id = seen.id
+CROSS JOIN (SELECT 0 AS beside UNION ALL SELECT 1) AS turn
+LEFT JOIN other_birds AS other ON turn.beside AND other.photo_id = seen.photo_id AND other.spotter_id = seen.spotter_id
+WHERE coalesce(word.verdict, seen.verdict) <> 'empty' AND seen.birdness IS NOT NULL AND (NOT turn.beside OR other.number IS NOT NULL)
+""",
 )
 
 _AFTER_PROMOTION = (
