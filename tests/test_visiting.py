@@ -389,10 +389,19 @@ def test_undo_leaves_what_another_model_and_its_visit_file_under_the_name_that_i
     assert garden.wish("undo", since=since, until=FAR_AHEAD).result["undone"] == []
 
 
-def test_how_often_the_machine_is_right_is_asked_of_what_it_filed_in_the_end(garden: Visited) -> None:
-    one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
+def test_how_often_the_machine_is_right_is_asked_of_what_it_was_sure_of_and_filed_in_the_end(garden: Visited) -> None:
+    one, two = garden.shoot(("09:02:11", REDSTART), ("09:02:13", REDSTART))
+    garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
     garden.shoot(("11:02:11", REDSTART), ("11:02:13", GREENFINCH))
     garden.end_visits()
+    (named, follows) = garden.shoot(("12:02:11", REDSTART_OR_BLUETIT), ("12:02:13", REDSTART_OR_BLUETIT))
+    garden.wish("label", photo_id=garden.photo(named)["id"], species="bluetit")
+    garden.end_visits()
+    assert garden.places()[follows] == "library/bluetit: visit"
+    (seen,) = garden.store.connection.rows(
+        "SELECT named_by, probability FROM sightings WHERE photo_id = ?", (garden.photo(follows)["id"],)
+    )
+    assert seen == {"named_by": "machine", "probability": 0.28}
     garden.store.audits.put_up(one_in=1, since=LONG_AGO, at=FAR_AHEAD)
     up = garden.store.audits.waiting(limit=9)
     assert {row["photo_id"] for row in up} == {garden.photo(name)["id"] for name in (one, two)}

@@ -95,7 +95,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What becomes of one photo by the company it is in."""
+    """What becomes of one photo by the company it is in.
+
+    Attributes:
+        probability: of what all of them tell together; of a name that a person gave another one, what this photo says of it itself.
+    """
 
     outcome: State
     reason: str
@@ -182,7 +186,8 @@ def _told_by_people(label: str, named: Sequence[Look], seen: Sequence[Look]) -> 
     if against:
         words = {look.photo_id: _doubted(look) for look in against if _was_filed(look)}
         return Told(Verdict.DISAGREES, label, 1.0, agree, differ, words)
-    words = {look.photo_id: Word(State.FILED, Reason.VISIT, label, 1.0) for look in seen if _follows(look, label)}
+    follow = {look.photo_id: dict(look.ranking)[label] for look in seen if _follows(look, label)}
+    words = {photo_id: Word(State.FILED, Reason.VISIT, label, own) for photo_id, own in follow.items()}
     return Told(Verdict.NAMED, label, 1.0, agree, differ, words)
 
 

@@ -156,6 +156,7 @@ def test_a_name_that_a_person_gave_is_certain_for_photos_that_guessed_it() -> No
     other = look(3, (("wren", 0.6), ("finch", 0.3)))
     one = told(look(1, WREN, human="robin", is_free=False), unsure, other)
     assert (one.verdict, one.label, one.probability, set(one.words)) == (Verdict.NAMED, "robin", 1.0, {2})
+    assert one.words[2].probability == 0.3, "the photo is no surer of it than it was"
 
 
 def test_a_person_against_a_sure_photo_is_a_disagreement_and_two_names_by_people_are_two_birds() -> None:

@@ -16,7 +16,8 @@ class Audits:
     def put_up(self, *, one_in: int, since: str, at: str) -> int:
         """Put up all that are chosen and not yet up; returns how many there were.
 
-        Also those that a person has named already: else what people mend at once would be missing, and the machine look better.
+        Also those that a person has named already: else what people mend at once would be missing, and the machine look better. None
+        that follow others of their visit: they may have their name from a person, and no model was sure of it.
 
         Args:
             since: what the machine named before that was chosen from already.
@@ -25,11 +26,11 @@ class Audits:
         with self._db.writing():
             cursor = self._db.execute(
                 "INSERT INTO put_up (photo_id, model_id, label, put_up_at)"
-                " SELECT photos.id, named.model_id, coalesce(word.label, named.label), ? FROM predictions AS named"
+                " SELECT photos.id, named.model_id, named.label, ? FROM predictions AS named"
                 " CROSS JOIN photos ON photos.id = named.photo_id"
                 " LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = named.id"
                 " WHERE named.predicted_at BETWEEN ? AND ? AND named.model_id IS NOT NULL"
-                " AND coalesce(word.verdict, named.verdict) = 'filed'"
+                " AND named.verdict = 'filed' AND coalesce(word.verdict, 'filed') = 'filed'"
                 " AND named.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)"
                 " AND photos.sha256 < ? AND photos.state IN ('filed', 'review', 'empty') AND photos.reason IS NOT 'undone'"
                 " AND NOT EXISTS (SELECT 1 FROM put_up WHERE put_up.photo_id = photos.id)"
