@@ -110,8 +110,10 @@ class Visiting:
             camera.days.discard(day)
         else:
             photo_id = min(camera.photos)
-            for one in {photo_id, *self._look_at_visit(name, photo_id, camera.photos[photo_id], model)}:
+            looked, left = self._look_at_visit(name, photo_id, camera.photos[photo_id], model)
+            for one in (photo_id, *looked):
                 camera.photos.pop(one, None)
+            camera.photos |= left
         if not camera.photos:
             del self._cameras[name]
         return True
@@ -149,14 +151,25 @@ class Visiting:
 
     # -- visits
 
-    def _look_at_visit(self, camera: str, photo_id: int, captured_at: str, model: Classifier | None) -> list[int]:
-        """Judge the visit to which this photo belongs; returns the photos of that visit."""
+    def _look_at_visit(
+        self, camera: str, photo_id: int, captured_at: str, model: Classifier | None
+    ) -> tuple[list[int], dict[int, str]]:
+        """Judge the visit to which this photo belongs.
+
+        Returns:
+            The photos of that visit; and such as belonged to it before, with their times: their visits are to be looked at as well.
+        """
         photos = self._visit_of(camera, captured_at)
-        if photo_id not in {photo["id"] for photo in photos}:
-            return []  # it does not rest in its place any more: it ties nothing together
-        if model is not None and 2 <= len(photos) <= visiting.MOST_PHOTOS:
-            self._tell(camera, photos, model)
-        return [photo["id"] for photo in photos]
+        ids = [photo["id"] for photo in photos]
+        if photo_id not in ids:
+            return [], {}  # it does not rest in its place any more: it ties nothing together
+        if model is None:
+            return ids, {}
+        if 2 <= len(photos) <= visiting.MOST_PHOTOS:
+            return ids, self._tell(camera, photos, model)
+        for photo in photos:
+            self._leave_to_itself(photo)
+        return ids, self._store.visits.forget(ids)
 
     def _visit_of(self, camera: str, captured_at: str) -> list[Row]:
         """Photos that follow one another without a gap before and after that time, in order; a few too many where there is no end."""
@@ -181,21 +194,26 @@ class Visiting:
                 break
         return found
 
-    def _tell(self, camera: str, photos: Sequence[Row], classifier: Classifier) -> None:
+    def _tell(self, camera: str, photos: Sequence[Row], classifier: Classifier) -> dict[int, str]:
+        """Returns those that belonged to it before."""
         card = classifier.card
         model = Model(classifier.model_id, dict(zip(card.labels, card.sure_above, strict=True)), card.strange_above)
         told = visiting.tell([_look(photo) for photo in photos], model, may_be_named=self._may_be_named)
-        if told.verdict is Verdict.MODELS_DIFFER and self._store.visits.are_known([photo["id"] for photo in photos]):
-            return  # what was told before stands
-        self._store.visits.record(_as_row(camera, photos, told, classifier.model_id), at=self._now())
-        if told.verdict is Verdict.MODELS_DIFFER:
-            return
-        for photo in photos:
-            word = told.words.get(photo["id"])
-            if word is not None:
-                self._carry_out(photo, word)
-            elif photo["reason"] in BY_COMPANY and photo["reason"] != Reason.STANDS_STILL and _is_free(photo):
-                self._carry_out(photo, _own_word(photo))  # what its visit told once is told no longer
+        if told.verdict is not Verdict.MODELS_DIFFER:
+            for photo in photos:
+                if (word := told.words.get(photo["id"])) is not None:
+                    self._carry_out(photo, word)
+                else:
+                    self._leave_to_itself(photo)
+        elif self._store.visits.are_known([photo["id"] for photo in photos]):
+            return {}  # what was told before stands
+        # Last: a death before this leaves it to be seen who is not with them any more.
+        return self._store.visits.record(_as_row(camera, photos, told, classifier.model_id), at=self._now())
+
+    def _leave_to_itself(self, photo: Row) -> None:
+        """What its visit told once is told no longer."""
+        if photo["reason"] in BY_COMPANY and photo["reason"] != Reason.STANDS_STILL and _is_free(photo):
+            self._carry_out(photo, _own_word(photo))
 
     def _may_be_named(self, label: str) -> bool:
         return not self._confirm_first or self._store.models.was_named(label)

@@ -270,6 +270,79 @@ def test_a_person_has_their_name_heard_whichever_model_saw_the_others(garden: Vi
     assert garden.places() == {one: "library/bluetit: labelled", two: "review/redstart: visit-disagrees"}
 
 
+# -- what falls apart
+
+
+def delete(garden: Visited, name: str) -> None:
+    """As a person does, and it is noticed."""
+    (garden.root / garden.photo(name)["path"]).unlink()
+    garden.worker.noticing.compare()
+    garden.leap_s += 10
+    garden.steps_until(lambda: garden.photo(name)["state"] == "missing")
+
+
+def members(garden: Visited) -> list[tuple[int, list[str]]]:
+    """Of each visit, how many photos it says it has, and which it has."""
+    rows = garden.store.connection.rows(
+        "SELECT visits.photos, visits.id, photos.original_name AS name FROM visits"
+        " LEFT JOIN visit_photos ON visit_photos.visit_id = visits.id LEFT JOIN photos ON photos.id = visit_photos.photo_id"
+        " ORDER BY photos.captured_at"
+    )
+    ids = dict.fromkeys(row["id"] for row in rows)
+    return [
+        (next(row["photos"] for row in rows if row["id"] == one), [row["name"] for row in rows if row["id"] == one])
+        for one in ids
+    ]
+
+
+@pytest.mark.parametrize("news", [0, 4])
+def test_a_visit_that_falls_apart_is_two_visits_from_whichever_end_it_is_looked_at(garden: Visited, news: int) -> None:
+    names = garden.shoot(
+        ("10:02:11", REDSTART_OR_BLUETIT),
+        ("10:02:14", REDSTART),
+        ("10:02:18", REDSTART),
+        ("10:02:22", REDSTART),
+        ("10:02:25", GREENFINCH),
+    )
+    garden.end_visits()
+    assert members(garden) == [(5, names)]
+    first = garden.store.connection.value("SELECT id FROM visits")
+    delete(garden, names[2])
+    garden.wish("label", photo_id=garden.photo(names[news])["id"], species=("redstart", "", "", "", "greenfinch")[news])
+    garden.end_visits()
+    assert members(garden) == [(2, names[:2]), (2, names[3:])]
+    assert garden.store.questions.receipt(garden.photo(names[0])["id"])["visit"]["id"] == first  # type: ignore[index]
+    assert garden.places()[names[1]] == "library/redstart: sure", (
+        "it is with nobody any more who is sure of another name"
+    )
+    before = log_of(garden)
+    garden.worker.visiting._heard = (0, 0)
+    garden.worker.end_visits()
+    assert log_of(garden) == before
+
+
+def test_a_photo_that_is_left_alone_says_again_what_it_says_by_itself(garden: Visited) -> None:
+    one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:14", REDSTART_OR_GREENFINCH))
+    garden.end_visits()
+    assert garden.where() == {("filed", "redstart"): 2}
+    delete(garden, two)
+    garden.worker.visiting._heard = (0, 0)
+    garden.worker.end_visits()
+    assert garden.places()[one] == "review/redstart: unsure"
+    assert members(garden) == []
+
+
+def test_a_visit_that_grows_without_an_end_is_none_any_more(garden: Visited, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visiting, "MOST_PHOTOS", 3)
+    garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:14", REDSTART_OR_GREENFINCH))
+    garden.end_visits()
+    assert garden.where() == {("filed", "redstart"): 2}
+    garden.shoot(("10:02:17", REDSTART_OR_BLUETIT), ("10:02:20", REDSTART_OR_GREENFINCH))
+    garden.end_visits()
+    assert garden.where() == {("review", "redstart"): 4}
+    assert members(garden) == []
+
+
 # -- people
 
 

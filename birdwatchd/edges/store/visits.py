@@ -104,10 +104,15 @@ class Visits:
             )
         )
 
-    def record(self, visit: Visit, *, at: str) -> None:
+    def record(self, visit: Visit, *, at: str) -> dict[int, str]:
         """Write down what a visit tells, if that is not known already.
 
-        Others that turn out to be part of it become one with the oldest.
+        A row stays that of the visit with its first photo. Others of which the first photo turns out to be in this visit become one
+        with it.
+
+        Returns:
+            Photos that were in one visit with some of these and are not any more, with the time at which each was taken: their own
+            visits are to be judged.
         """
         evidence = json.dumps(dict(visit.evidence))
         told = (
@@ -121,16 +126,19 @@ class Visits:
             evidence,
             visit.model_id,
         )
-        known = self._db.rows(
-            "SELECT DISTINCT visits.* FROM json_each(?) AS photo CROSS JOIN visit_photos ON visit_photos.photo_id = photo.value"
-            " CROSS JOIN visits ON visits.id = visit_photos.visit_id ORDER BY visits.id",
-            (json.dumps(list(visit.photo_ids)),),
-        )
-        if len(known) == 1 and tuple(known[0][name] for name in _TOLD) == told:
-            return
+        ids = set(visit.photo_ids)
+        members = self._with_them(visit.photo_ids)
+        owner: dict[int, bool] = {}
+        for photo in members:  # by time: the first of each visit comes first
+            if photo["rests"]:
+                owner.setdefault(photo["visit_id"], photo["id"] in ids)
+        ours = sorted(visit_id for visit_id, is_ours in owner.items() if is_ours)
+        left = {photo["id"]: photo["captured_at"] for photo in members if photo["id"] not in ids and photo["rests"]}
+        if len(owner) == len(ours) == 1 and {photo["id"] for photo in members} == ids and self._row(ours[0]) == told:
+            return {}
         with self._db.writing():
-            if known:
-                visit_id = known[0]["id"]
+            if ours:
+                visit_id = ours[0]
                 columns = ", ".join(f"{name} = ?" for name in (*_TOLD, "judged_at"))
                 self._db.execute(f"UPDATE visits SET {columns} WHERE id = ?", (*told, at, visit_id))  # noqa: S608
             else:
@@ -139,15 +147,46 @@ class Visits:
                     (*told, at),
                 )
                 visit_id = int(cursor.lastrowid or 0)
+            for mine in ours:
+                self._db.execute("DELETE FROM visit_photos WHERE visit_id = ?", (mine,))
             for photo_id in visit.photo_ids:
                 self._db.execute(
                     "INSERT INTO visit_photos (photo_id, visit_id) VALUES (?, ?)"
                     " ON CONFLICT (photo_id) DO UPDATE SET visit_id = excluded.visit_id",
                     (photo_id, visit_id),
                 )
-            for other in known[1:]:
-                self._db.execute("UPDATE visit_photos SET visit_id = ? WHERE visit_id = ?", (visit_id, other["id"]))
-                self._db.execute("DELETE FROM visits WHERE id = ?", (other["id"],))
+            for other in ours[1:]:
+                self._db.execute("DELETE FROM visits WHERE id = ?", (other,))
+        return left
+
+    def forget(self, photo_ids: Sequence[int]) -> dict[int, str]:
+        """These are in no visit any more; returns what `record` does. A visit of which nothing is left is gone."""
+        members = self._with_them(photo_ids)
+        if not members:
+            return {}
+        ids = set(photo_ids)
+        left = {photo["id"]: photo for photo in members if photo["id"] not in ids and photo["rests"]}
+        with self._db.writing():
+            for photo_id in photo_ids:
+                self._db.execute("DELETE FROM visit_photos WHERE photo_id = ?", (photo_id,))
+            for visit_id in {photo["visit_id"] for photo in members} - {photo["visit_id"] for photo in left.values()}:
+                self._db.execute("DELETE FROM visit_photos WHERE visit_id = ?", (visit_id,))
+                self._db.execute("DELETE FROM visits WHERE id = ?", (visit_id,))
+        return {photo_id: photo["captured_at"] for photo_id, photo in left.items()}
+
+    def _with_them(self, photo_ids: Sequence[int]) -> list[Row]:
+        """All photos of the visits to which some of these belong, by the time at which they were taken."""
+        return self._db.rows(
+            "SELECT photos.id, photos.captured_at, photos.state IN ('filed', 'review', 'empty') AS rests, beside.visit_id"
+            " FROM visit_photos AS beside CROSS JOIN photos ON photos.id = beside.photo_id WHERE beside.visit_id IN ("
+            "SELECT mine.visit_id FROM json_each(?) AS photo CROSS JOIN visit_photos AS mine ON mine.photo_id = photo.value)"
+            " ORDER BY photos.captured_at, photos.id",
+            (json.dumps(list(photo_ids)),),
+        )
+
+    def _row(self, visit_id: int) -> tuple[object, ...]:
+        (row,) = self._db.rows("SELECT * FROM visits WHERE id = ?", (visit_id,))
+        return tuple(row[name] for name in _TOLD)
 
 
 _TOLD = ("camera", "began_at", "ended_at", "photos", "label", "probability", "verdict", "evidence", "model_id")
