@@ -677,7 +677,7 @@ def test_trouble_with_visits_keeps_nothing_else_from_being_done(
     def trouble(_model: Any) -> bool:
         raise StoreBusy("the log is locked by another program")
 
-    def train() -> bool:
+    def train(**_: object) -> bool:
         trained.append(True)
         return False
 

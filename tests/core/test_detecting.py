@@ -16,7 +16,7 @@ FRAME = Frame.of(4000, 3000)
 CELL = CELL_PX / MAP_PX
 
 
-def map_of(*peaks: tuple[int, int, int, float], rows: int = 18, columns: int = 24, ground: float = -6.0) -> Map:
+def map_of(*peaks: tuple[int, int, int, float], rows: int = 23, columns: int = 30, ground: float = -6.0) -> Map:
     """Squares (row, column, edge, value) on a flat ground."""
     map_ = np.full((rows, columns), ground, dtype=np.float32)
     for row, column, edge, value in peaks:
