@@ -1141,3 +1141,14 @@ def test_a_pandas_that_is_loaded_already_stays_loaded(tmp_path: Path) -> None:
     (tmp_path / "pandas" / "__init__.py").write_text("class Timestamp: ...\n")
     look = "import pandas, sys; import birdwatchd.edges.store; assert sys.modules['pandas'] is pandas"
     subprocess.run([sys.executable, "-c", look], check=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+
+
+def test_what_another_spotter_sees_is_kept_once_beside_what_was_seen_and_never_if_it_is_no_number(store: Store) -> None:
+    photo_id = arrive(store)
+    (first,) = all_of(store, "embeddings")
+    seen = Spotting("9" * 16, 0.8, (), Box(0.1, 0.2, 0.3, 0.3), np.ones(1280, dtype=np.float32))
+    for look in (dataclasses.replace(seen, birdness=float("nan")), seen, dataclasses.replace(seen, birdness=0.4)):
+        store.journeys.record_look(photo_id, look, with_others=True)
+    assert first in all_of(store, "embeddings")
+    (kept,) = [row for row in all_of(store, "embeddings") if row["spotter_id"] == "9" * 16]
+    assert (kept["birdness"], kept["box"]) == (0.8, "[0.1, 0.2, 0.3, 0.3]")
