@@ -1,6 +1,7 @@
 """A model that looks at photos itself: it is shown what its card wants, in every door, and needs nothing but onnxruntime."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 
 from birdwatchd.core.errors import Damaged, ModelDamaged
 from birdwatchd.core.naming import Card
-from birdwatchd.core.photo import WHOLE_FRAME, Box
+from birdwatchd.core.photo import WHOLE_FRAME, Box, Pixels
 from birdwatchd.core.preprocess import RECIPE_VERSION, SPOTTER_RECIPE, ModelInput, Recipe, to_model_input
 from birdwatchd.edges.images import Limits, decode
 from birdwatchd.edges.store import NewModel
@@ -133,7 +134,7 @@ class Wrong:
     def get_outputs(self) -> list[Any]:
         return self.session.get_outputs()
 
-    def run(self, outputs: list[str], feeds: dict[str, ModelInput]) -> list[Any]:
+    def run(self, outputs: list[str], feeds: Mapping[str, ModelInput | Pixels], /) -> list[Any]:
         return [answer + np.float32(self.off) for answer in self.session.run(outputs, feeds)]
 
 

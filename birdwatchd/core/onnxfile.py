@@ -11,8 +11,12 @@ from birdwatchd.core.errors import ModelDamaged
 # Numbers of the fields that are read, from onnx.proto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_INITIALIZER = 5
-_TENSOR_RAW_DATA, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 9, 13, 14
+_TENSOR_NAME, _TENSOR_RAW_DATA, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 9, 13, 14
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
+
+
+QUICK_MAP = "quick_map.model"
+"""Among a spotter's weights, one that its network does not take: the bytes of a model of its own, its map in whole numbers."""
 
 
 def metadata_and_weights(content: bytes) -> tuple[dict[str, str], str]:
@@ -27,6 +31,22 @@ def metadata_and_weights(content: bytes) -> tuple[dict[str, str], str]:
         raise ModelDamaged(f"this is not an ONNX model: {error}") from error
 
 
+def weight(content: bytes, name: str) -> bytes:
+    """Take one weight's bytes out of an ONNX file's content.
+
+    Raises:
+        ModelDamaged: this is no ONNX model, or there is no such weight.
+    """
+    try:
+        for number, value in _fields(memoryview(content)):
+            for part, tensor in _fields(value) if number == _MODEL_GRAPH else ():
+                if part == _GRAPH_INITIALIZER and _name(tensor) == name:
+                    return bytes(_raw_data(tensor))
+    except (ValueError, LookupError) as error:
+        raise ModelDamaged(f"this is not an ONNX model: {error}") from error
+    raise ModelDamaged(f"it does not hold {name}")
+
+
 def _metadata_and_weights(model: memoryview) -> tuple[dict[str, str], str]:
     metadata: dict[str, str] = {}
     weights = hashlib.sha256()
@@ -39,6 +59,10 @@ def _metadata_and_weights(model: memoryview) -> tuple[dict[str, str], str]:
                 if part == _GRAPH_INITIALIZER:
                     weights.update(_raw_data(tensor))
     return metadata, weights.hexdigest()
+
+
+def _name(tensor: memoryview) -> str:
+    return next((str(value, "utf-8") for number, value in _fields(tensor) if number == _TENSOR_NAME), "")
 
 
 def _raw_data(tensor: memoryview) -> memoryview:

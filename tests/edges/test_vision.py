@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ import onnx
 import pytest
 from PIL import Image, ImageDraw
 
-from birdwatchd.core.detecting import DETAIL_PX
+from birdwatchd.core.detecting import DETAIL_PX, Map
 from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing
 from birdwatchd.core.manifest import golden_pixels
-from birdwatchd.core.photo import WHOLE_FRAME, Box, Vector
-from birdwatchd.core.preprocess import SPOTTER_RECIPE, ModelInput, Recipe, to_model_input
+from birdwatchd.core.onnxfile import QUICK_MAP
+from birdwatchd.core.photo import WHOLE_FRAME, Box, Pixels, Vector
+from birdwatchd.core.preprocess import SPOTTER_RECIPE, ModelInput, Recipe, to_model_input, values
 from birdwatchd.edges.images import Limits, Picture, as_jpeg, decode
 from birdwatchd.edges.vision import CPU_BATCH_MAX, ProviderUnavailable, Session, Spotter, open_onnx_session
 
@@ -226,23 +227,26 @@ def test_a_portrait_frame_is_searched_as_well(spotter: Spotter, scene: Path, jay
     assert middle(spotting.box) == pytest.approx((0.4, 0.675), abs=0.08)
 
 
-def test_a_map_that_is_no_number_makes_the_whole_answer_none(spotter: Spotter, scene: Path) -> None:
-    class Mad:
-        def __init__(self, session: Session) -> None:
-            self.session = session
+def test_a_map_that_is_no_number_makes_the_whole_answer_none(
+    spotter: Spotter, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mad(pixels: Pixels) -> Map:
+        map_ = make_map(pixels)
+        map_[1, 1] = np.nan
+        return map_
 
-        def run(self, outputs: list[str], feeds: dict[str, ModelInput], /) -> list[Any]:
-            answers = self.session.run(outputs, feeds)
-            if feeds["pixels"].shape[2] != 224:
-                answers[2][0, 0, 1, 1] = np.nan
-            return answers
+    make_map = spotter._make_map
+    monkeypatch.setattr(spotter, "_make_map", mad)
+    assert not spotter.find(frame_of(scene)).is_number
 
-    session = spotter._session
-    try:
-        spotter._session = Mad(session)  # type: ignore[assignment]
-        assert not spotter.find(frame_of(scene)).is_number
-    finally:
-        spotter._session = session
+
+def test_the_quick_map_is_near_the_exact_one(spotter: Spotter, scene: Path, jay: Path) -> None:
+    pixels = frame_of(scene, (jay, 0.3, 0.4, 0.2)).scaled(1000, 750)
+    exact = spotter._session.run(["map"], {"pixels": values(pixels, SPOTTER_RECIPE)})[0][0, 0]
+    quick = spotter._make_map(pixels)
+    assert quick.shape == exact.shape == (24, 32)
+    assert np.corrcoef(quick.ravel(), exact.ravel())[0, 1] > 0.9
+    assert np.sqrt(np.mean((quick - exact) ** 2)) < 1.0
 
 
 # Only the whole file is used
@@ -320,6 +324,10 @@ def with_another_weight(model: Any) -> None:
 
 def with_another_weight_and_its_hash(model: Any) -> None:
     with_another_weight(model)
+    with_the_right_hash(model)
+
+
+def with_the_right_hash(model: Any) -> None:
     digest = hashlib.sha256()
     for weight in model.graph.initializer:
         digest.update(weight.raw_data)
@@ -330,6 +338,23 @@ def with_another_weight_and_its_hash(model: Any) -> None:
 def with_another_input(model: Any) -> None:
     model.graph.input[0].name = "image"
     model.graph.node[0].input[0] = "image"
+
+
+def with_another_quick_map(model: Any) -> None:
+    """One whose weights of the last convolution are turned round."""
+    (held,) = [weight for weight in model.graph.initializer if weight.name == QUICK_MAP]
+    quick = onnx.load_model_from_string(held.raw_data)
+    (last,) = [weight for weight in quick.graph.initializer if weight.name == "map.weight"]
+    last.raw_data = (-np.frombuffer(last.raw_data, np.float32)).tobytes()
+    held.raw_data = quick.SerializeToString()
+    with_the_right_hash(model)
+
+
+def without_the_quick_map(model: Any) -> None:
+    kept = [weight for weight in model.graph.initializer if weight.name != QUICK_MAP]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    with_the_right_hash(model)
 
 
 def with_an_output_less(model: Any) -> None:
@@ -353,6 +378,8 @@ def with_another_stride(model: Any) -> None:
         (with_external_data, "lies in another file"),
         (with_another_weight, "other weights than it says"),
         (with_another_weight_and_its_hash, "does not give the answers"),
+        (with_another_quick_map, "does not give the map"),
+        (without_the_quick_map, "does not hold quick_map.model"),
         (with_another_input, "not a spotter"),
         (with_an_output_less, "not a spotter"),
         (with_another_operator, "cannot be loaded"),
@@ -439,8 +466,9 @@ class Skewed:
     def get_outputs(self) -> list[Any]:
         return self.session.get_outputs()
 
-    def run(self, outputs: list[str], feeds: dict[str, ModelInput], /) -> list[Any]:
-        return [values * factor for values, factor in zip(self.session.run(outputs, feeds), self.factors, strict=True)]
+    def run(self, outputs: list[str], feeds: Mapping[str, ModelInput | Pixels], /) -> list[Any]:
+        factors = dict(zip(("embedding", "probabilities", "map"), self.factors, strict=True))
+        return [factors[name] * array for name, array in zip(outputs, self.session.run(outputs, feeds), strict=True)]
 
 
 class Workshop:
@@ -462,8 +490,16 @@ class Workshop:
 def test_the_first_provider_that_agrees_with_the_cpu_computes(models_dir: Path) -> None:
     workshop = Workshop(tensorrt={"embedding": 1 + 1e-5, "probabilities": 1 - 1e-5})
     assert Spotter.load(models_dir, open_session=workshop).provider == "tensorrt"
-    # The last one for whole frames: an engine of TensorRT's takes squares of one size.
+    # The last one for the map: an engine of TensorRT's takes squares of one size.
     assert workshop.asked == ["cpu", "tensorrt", "cuda"]
+
+
+def test_where_only_the_cpu_takes_whole_frames_it_makes_the_quick_map(models_dir: Path, scene: Path, jay: Path) -> None:
+    picture = frame_of(scene, (jay, 0.4, 0.3, 0.2))
+    quick = Spotter.load(models_dir, providers=("cpu",)).find(picture)
+    lacking = Workshop(cuda=ProviderUnavailable("no CUDA"))
+    assert Spotter.load(models_dir, open_session=lacking).find(picture).box == quick.box
+    assert Spotter.load(models_dir, open_session=Workshop()).find(picture).box != quick.box  # CUDA's is the exact one
 
 
 @pytest.mark.parametrize(

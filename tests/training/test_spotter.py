@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from PIL import Image
 
 from birdwatchd.core.errors import DiskFull, DiskTrouble, ModelDamaged, ModelMissing
 from birdwatchd.core.manifest import Manifest
+from birdwatchd.core.onnxfile import QUICK_MAP, weight
 from birdwatchd.core.preprocess import SPOTTER_RECIPE, to_model_input
 from birdwatchd.edges.vision import Spotter
 from birdwatchd.training import __main__ as door
@@ -27,7 +29,7 @@ from birdwatchd.training.torchfile import read_tensors
 
 from . import golden
 
-SPOTTER_ID = "ef9e0b2e4e3e1b18"
+SPOTTER_ID = "0ac4c03eb02e5310"
 
 
 # The network
@@ -76,6 +78,19 @@ def test_the_file_is_valid_onnx_without_external_data_and_says_what_it_is(models
     assert all(weight.data_location == onnx.TensorProto.DEFAULT for weight in model.graph.initializer)
     assert {node.op_type for node in model.graph.node} == {
         *("Conv", "Clip", "Add", "GlobalAveragePool", "Flatten", "Gemm", "Softmax"),
+    }
+
+
+def test_the_quick_map_is_a_valid_model_whose_sums_cannot_overflow(models_dir: Path) -> None:
+    """Without VNNI two products of bytes are summed in 16 bits: 2 * 255 * 63 < 2**15."""
+    (path,) = models_dir.glob("spotter-*.onnx")
+    quick = onnx.load_model_from_string(weight(path.read_bytes(), QUICK_MAP))
+    onnx.checker.check_model(quick, full_check=True)
+    whole = [numpy_helper.to_array(one) for one in quick.graph.initializer if one.data_type == onnx.TensorProto.INT8]
+    assert len(whole) == 49  # every convolution
+    assert max(np.abs(one.astype(int)).max() for one in whole) == 63
+    assert {node.op_type for node in quick.graph.node} == {
+        *("Transpose", "DequantizeLinear", "QuantizeLinear", "Conv", "Add"),
     }
 
 

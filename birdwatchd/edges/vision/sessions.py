@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from birdwatchd.core.photo import Pixels
 from birdwatchd.core.preprocess import ModelInput, Recipe
 
 ENGINES = "tensorrt"
@@ -40,7 +41,7 @@ class Session(Protocol):
 
     def get_inputs(self) -> list[Any]: ...
     def get_outputs(self) -> list[Any]: ...
-    def run(self, outputs: list[str], feeds: dict[str, ModelInput], /) -> list[Any]: ...
+    def run(self, outputs: list[str], feeds: Mapping[str, ModelInput | Pixels], /) -> list[Any]: ...
 
 
 OpenSession = Callable[[Path, str, int, Recipe], Session]
@@ -51,10 +52,13 @@ class ProviderUnavailable(Exception):
     """This machine cannot compute that way; never leaves this module."""
 
 
-def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe, *, beside: str | None = None) -> Session:
-    """Open a model file with onnxruntime, silently.
+def open_onnx_session(
+    model: Path | bytes, provider: str, threads: int, recipe: Recipe, *, beside: str | None = None
+) -> Session:
+    """Open a model with onnxruntime, silently.
 
     Args:
+        model: its file, or its bytes, which go to the CPU only.
         beside: an input beside the pixels, with its width, as in "embedding:1280".
 
     Raises:
@@ -74,11 +78,12 @@ def open_onnx_session(path: Path, provider: str, threads: int, recipe: Recipe, *
     # Threads that spin would keep the processor busy between photos.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     chain: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]
-    if provider != "cpu":
-        chain.insert(0, (PROVIDERS[provider], _gpu_options(provider, path, recipe, beside)))
+    if isinstance(model, Path) and provider != "cpu":
+        chain.insert(0, (PROVIDERS[provider], _gpu_options(provider, model, recipe, beside)))
     try:
         # Its own second attempt would print and would hide that the provider is not the one asked for.
-        session: Any = onnxruntime.InferenceSession(str(path), options, providers=chain, enable_fallback=0)
+        source = model if isinstance(model, bytes) else str(model)
+        session: Any = onnxruntime.InferenceSession(source, options, providers=chain, enable_fallback=0)
     except ORT_ERRORS as error:
         if provider != "cpu":
             raise ProviderUnavailable(first_line(error)) from error

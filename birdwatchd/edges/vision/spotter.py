@@ -9,8 +9,10 @@ import hashlib
 import logging
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -22,9 +24,9 @@ from birdwatchd.core.birds import SPOTTER_CLASSES
 from birdwatchd.core.detecting import Frame, Map, Place
 from birdwatchd.core.errors import DiskTrouble, ModelDamaged, ModelError, ModelMissing
 from birdwatchd.core.manifest import EMBEDDING_WIDTH, Manifest, golden_pixels, golden_sample
-from birdwatchd.core.onnxfile import metadata_and_weights
+from birdwatchd.core.onnxfile import QUICK_MAP, metadata_and_weights, weight
 from birdwatchd.core.photo import WHOLE_FRAME, Bird, Box, Pixels, Ranking, Spotting, Vector
-from birdwatchd.core.preprocess import ModelInput, Resize, to_model_input, values
+from birdwatchd.core.preprocess import ModelInput, Recipe, Resize, to_model_input, values
 from birdwatchd.edges.vision.sessions import (
     GPU_BATCH_MAX,
     ORT_ERRORS,
@@ -40,6 +42,9 @@ log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3
 """How far an answer may be off, as a share of the largest value expected; rounding alone (torch against ours) makes 1e-6."""
+
+QUICK_TOLERANCE = 4.0
+"""How far the quick map may be off, root of the mean square, in log-odds. Of golden pictures it is 1 to 2, of frames 0.3 to 1."""
 
 CPU_BATCH_MAX = 4
 """Photos computed at once; longer batches are cut. On two cores 4 ms a photo alone, 3.1 in fours, 6.8 and 110 MB more in sixteens."""
@@ -111,7 +116,7 @@ class Spotter:
     """
 
     def __init__(
-        self, spotter_id: str, manifest: Manifest, session: Session, provider: str, *, wide: Session | None = None
+        self, spotter_id: str, manifest: Manifest, session: Session, provider: str, make_map: Callable[[Pixels], Map]
     ) -> None:
         self.id = spotter_id
         self.recipe = manifest.recipe
@@ -119,9 +124,7 @@ class Spotter:
         self.labels = tuple(label for _, label in manifest.classes)
         self._bird_classes = np.array([number for number, _ in manifest.classes])
         self._session = session
-        self._wide = (
-            wide  # TensorRT's engines are built for squares of one size; who computes otherwise takes frames as well
-        )
+        self._make_map = make_map
         self._one_frame = threading.Lock()
 
     @classmethod
@@ -158,14 +161,19 @@ class Spotter:
 
     @classmethod
     def _load_file(cls, path: Path, providers: Sequence[str], threads: int, open_session: OpenSession) -> Self:
-        digest, manifest = _proved(path)
+        digest, manifest, quick_model = _proved(path)
         try:
             cpu = open_session(path, "cpu", threads, manifest.recipe)
             _check_interface(cpu, path)
             expected = [_run(cpu, question) for question in _questions(manifest)]
+            quick = open_onnx_session(quick_model, "cpu", threads, manifest.recipe)
+            quick_maps = [
+                _quick_map(quick, golden_pixels(one.seed, manifest.recipe.size_px)) for one in manifest.golden
+            ]
         except ORT_ERRORS as error:
             raise ModelDamaged(f"{path.name} cannot be loaded: {first_line(error)}", hint=REBUILD) from error
         _check_golden(manifest, expected, path)
+        _check_quick([answers[2][0, 0] for answers in expected], quick_maps, path)
         session, provider = cpu, "cpu"
         for wanted in providers:
             if wanted == "cpu":
@@ -173,11 +181,13 @@ class Spotter:
             if (found := _agreeing(path, wanted, threads, manifest, expected, open_session)) is not None:
                 session, provider = found, wanted
                 break
-        wide = None
-        if provider == "tensorrt":
-            wide = _agreeing(path, "cuda", threads, manifest, expected, open_session) or cpu
+        # TensorRT's engines are built for squares of one size.
+        wide = _agreeing(path, "cuda", threads, manifest, expected, open_session) if provider == "tensorrt" else session
+        # A GPU computes in floats as fast, and has no instructions for the quick one.
         _give_memory_back()
-        return cls(digest[:16], manifest, session, provider, wide=wide)
+        if wide is None or wide is cpu:
+            return cls(digest[:16], manifest, session, provider, partial(_quick_map, quick))
+        return cls(digest[:16], manifest, session, provider, partial(_exact_map, wide, manifest.recipe))
 
     def spot(self, inputs: ModelInput) -> list[Spotting]:
         """Look at photos; what one shows has no influence on another's answer.
@@ -251,10 +261,9 @@ class Spotter:
 
     def _map(self, scene: Scene, frame: Frame) -> Map:
         """Where in the frame it looks like bird."""
-        pixels = values(scene.scaled(*frame.map_px), self.recipe)
-        with self._one_frame:  # it takes 150 MB for as long as it lasts, and all cores
-            answers = self._answers(pixels, self._wide or self._session)
-        map_: Map = answers[2][0, 0]
+        pixels = scene.scaled(*frame.map_px)
+        with self._one_frame, self._failures():  # it takes all cores, and 40 MB for as long as it lasts
+            map_ = self._make_map(pixels)
         if not np.isfinite(map_).all():
             raise _NoAnswer
         return map_
@@ -296,7 +305,8 @@ class Spotter:
         """Each square's embedding, and all else that is said of it; None where that is no number."""
         batch_max = CPU_BATCH_MAX if self.provider == "cpu" else GPU_BATCH_MAX
         for start in range(0, len(inputs), batch_max):
-            answers = self._answers(inputs[start : start + batch_max], self._session)
+            with self._failures():
+                answers = _run(self._session, inputs[start : start + batch_max])
             for embedding, probabilities, map_ in zip(*answers, strict=True):
                 if not _is_answer(embedding, probabilities) or not np.isfinite(map_).all():
                     yield embedding, None
@@ -306,9 +316,11 @@ class Spotter:
                 # A view would keep the whole batch in memory.
                 yield embedding, _Look(embedding.copy(), birds, birdness, map_[0].copy())
 
-    def _answers(self, inputs: ModelInput, session: Session) -> Answers:
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Say in our own words that the network failed."""
         try:
-            return _run(session, inputs)
+            yield
         except ORT_ERRORS as error:
             raise ModelError(
                 f"the spotter failed on {self.provider}: {first_line(error)}",
@@ -365,8 +377,12 @@ def _spotter_files(models_dir: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def _proved(path: Path) -> tuple[str, Manifest]:
-    """Read the file, compare it with its name, and read what it says of itself; no foreign code sees it before that."""
+def _proved(path: Path) -> tuple[str, Manifest, bytes]:
+    """Read the file, compare it with its name, and read what it says of itself; no foreign code sees it before that.
+
+    Returns:
+        Its hash, what it says, and the model of the quick map.
+    """
     try:
         if path.stat().st_size > FILE_MAX_BYTES:
             raise ModelDamaged(f"{path.name} is far too large for a spotter", hint=REBUILD)
@@ -379,11 +395,12 @@ def _proved(path: Path) -> tuple[str, Manifest]:
     try:
         metadata, weights_sha256 = metadata_and_weights(content)
         manifest = Manifest.from_metadata(metadata)
+        quick_model = weight(content, QUICK_MAP)
     except ModelDamaged as error:
         raise ModelDamaged(f"{path.name}: {error.message}", hint=REBUILD) from error
     if weights_sha256 != manifest.weights_sha256:
         raise ModelDamaged(f"{path.name} holds other weights than it says", hint=REBUILD)
-    return digest, manifest
+    return digest, manifest, quick_model
 
 
 def _check_interface(session: Session, path: Path) -> None:
@@ -410,6 +427,13 @@ def _check_golden(manifest: Manifest, answers: list[Answers], path: Path) -> Non
             raise ModelDamaged(f"{path.name} does not give the answers that it was built with", hint=REBUILD)
 
 
+def _check_quick(maps: list[Map], quick_maps: list[Map], path: Path) -> None:
+    """Compare the map in whole numbers with the exact one: it is rough, but it must be a map of the same picture."""
+    off = [float(np.sqrt(np.mean((quick - exact) ** 2))) for exact, quick in zip(maps, quick_maps, strict=True)]
+    if not max(off) <= QUICK_TOLERANCE:
+        raise ModelDamaged(f"{path.name} does not give the map that it was built with", hint=REBUILD)
+
+
 def _questions(manifest: Manifest) -> Iterator[ModelInput]:
     # One at a time: a batch would make the memory that is kept for good four times as large.
     for golden in manifest.golden:
@@ -419,6 +443,16 @@ def _questions(manifest: Manifest) -> Iterator[ModelInput]:
 def _run(session: Session, inputs: ModelInput) -> Answers:
     embeddings, probabilities, maps = session.run(_OUTPUTS, {"pixels": inputs})
     return embeddings, probabilities, maps
+
+
+def _quick_map(session: Session, pixels: Pixels) -> Map:
+    map_: Map = session.run(["map"], {"bytes": pixels[np.newaxis]})[0][0, 0]
+    return map_
+
+
+def _exact_map(session: Session, recipe: Recipe, pixels: Pixels) -> Map:
+    map_: Map = _run(session, values(pixels, recipe))[2][0, 0]
+    return map_
 
 
 def _close(values: npt.NDArray[Any], right: npt.NDArray[Any]) -> bool:
