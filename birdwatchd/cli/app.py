@@ -41,7 +41,7 @@ NO_NUMBER = ("Input should be a valid integer, unable to parse string as an inte
 
 def run_command(words: list[str]) -> int:
     """Run one command line; returns its exit code. Every error is one line on stderr with a hint."""
-    from birdwatchd.cli import asking, doctoring, keeping, learning, naming, working  # noqa: F401  # each adds its commands to `app`
+    from birdwatchd.cli import asking, doctoring, keeping, learning, naming, serving, working  # noqa: F401  # each adds its commands to `app`
 
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text streams of this process

@@ -309,6 +309,21 @@ class Web(Table):
         le=65535,
         description="The number after the colon in the address of the page.",
     )
+    hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_\[\]-]+$")], ...] = Field(
+        default=(),
+        strict=False,
+        description='Other names under which browsers open the page, such as "birds.local:8765" or the name of a proxy before '
+        "it. Requests for any other name are refused.",
+        json_schema_extra={"allowed": 'a list of names, like ["birds.local:8765"]'},
+    )
+    review_budget: int = Field(
+        default=0,
+        ge=0,
+        le=10000,
+        description="How many photos you want to look at in a week. The page then shows the ones that teach most, and no more. "
+        "0 means all.",
+        json_schema_extra={"unit": "photos a week"},
+    )
 
 
 def _absolute(root: Path) -> Path:
@@ -340,9 +355,7 @@ class Settings(Table):
     )
     inference: Inference = Field(default_factory=Inference, description="What computes the answers.")
     retention: Retention = Field(default_factory=Retention, description="How long things are kept.")
-    web: Web = Field(
-        default_factory=Web, description="The review page in your browser. Not built yet: these settings wait for it."
-    )
+    web: Web = Field(default_factory=Web, description="The page in your browser.")
 
 
 TABLES: dict[str, type[Table]] = {

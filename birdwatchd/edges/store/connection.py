@@ -73,9 +73,10 @@ class Connection:
     Every write happens inside `writing`; every read outside sees only whole transactions.
     """
 
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, opened: tuple[int, int] | None = None) -> None:
         self.path = path
         self._db = db
+        self._opened = opened
         self.alive: Callable[[], None] = lambda: None
         """Called now and then while another program holds the write lock."""
 
@@ -112,7 +113,7 @@ class Connection:
             except BaseException:
                 db.close()
                 raise
-        return cls(path, db)
+        return cls(path, db, opened)
 
     @classmethod
     def read_only(cls, path: Path) -> "Connection":
@@ -133,11 +134,18 @@ class Connection:
             except BaseException:
                 db.close()
                 raise
-        return cls(path, db)
+        return cls(path, db, opened)
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def is_current(self) -> bool:
+        """Whether the log under this name is still the one that was opened, and not a restored one."""
+        try:
+            return _identity(self.path) == self._opened
+        except BirdwatchdError:
+            return False
 
     def __enter__(self) -> "Connection":
         return self

@@ -1,0 +1,94 @@
+"""The page put together: routes, errors in words, and the gate before all of it."""
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from birdwatchd import __version__
+from birdwatchd.core.errors import BirdwatchdError, ConfigError, Refused, TransientError, UnknownPhoto, UsageError
+from birdwatchd.core.settings import Settings
+from birdwatchd.edges.clock import now_utc
+from birdwatchd.web import login
+from birdwatchd.web.access import Doorman
+from birdwatchd.web.gate import Gate, wants_page
+from birdwatchd.web.log import Log
+from birdwatchd.web.pages import page
+
+RETRY_S = 5
+
+_STATUSES: tuple[tuple[type[BirdwatchdError], int], ...] = (
+    (UsageError, 422),
+    (UnknownPhoto, 404),
+    (Refused, 409),
+    (TransientError, 503),
+    (ConfigError, 503),
+)
+"""First match counts."""
+
+
+def build_app(
+    settings: Settings, doorman: Doorman, *, clock: Callable[[], float] = time.time, now: Callable[[], str] = now_utc
+) -> FastAPI:
+    """The whole page.
+
+    Args:
+        clock: seconds since 1970.
+        now: the time of the wall clock as ISO-8601 UTC.
+    """
+    app = FastAPI(
+        title="birdwatchd",
+        version=__version__,
+        description="What the page uses. Log in with `Authorization: Bearer TOKEN`; `birdwatchd web --token` tells it.",
+        docs_url=None,  # FastAPI's pages for it take their scripts from other servers
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.settings = settings
+    app.state.log = Log(settings.root, now=now)
+    app.state.clock = clock
+    for room in (login,):
+        app.include_router(room.router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.add_exception_handler(BirdwatchdError, _in_words)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_middleware(Gate, doorman=doorman, clock=clock)
+    return app
+
+
+def _answer(request: Request, status: int, error: str, hint: str) -> Response:
+    if wants_page(request.scope):
+        answer: Response = page(
+            request, "message.html", status=status, title=HTTPStatus(status).phrase, error=error, hint=hint
+        )
+    else:
+        answer = JSONResponse({"error": error, "hint": hint}, status_code=status)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = str(RETRY_S)
+    return answer
+
+
+def _in_words(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BirdwatchdError)  # noqa: S101  # what it is registered for
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    return _answer(request, status, error.message, error.hint or "")
+
+
+def _not_understood(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+    return _answer(request, 422, f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}", "see /api/openapi.json")
+
+
+def _plain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    said = "there is no such page" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+    return _answer(request, error.status_code, said, "")

@@ -1,0 +1,47 @@
+"""How a page is made: one frame round every one of them, no word of a photo or person in it unescaped."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from birdwatchd import __version__
+from birdwatchd.core.shelving import printable
+from birdwatchd.web.access import Session
+
+PLACES = (
+    ("/", "Garden"),
+    ("/review", "Review"),
+    ("/photos", "Photos"),
+    ("/cleaner", "Cleaner"),
+    ("/models", "Models"),
+    ("/health", "Health"),
+)
+"""The pages that every page leads to."""
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters["printable"] = printable
+
+
+def page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
+    """Fill a template.
+
+    Args:
+        template: its file in `templates/`.
+        facts: what it is about.
+    """
+    who = getattr(request.state, "who", None)
+    csrf = request.state.keys.csrf(who) if isinstance(who, Session) else ""
+    here = "/" + request.url.path.split("/")[1]
+    content = _TEMPLATES.get_template(template).render(
+        **facts, csrf=csrf, places=PLACES if csrf else (), here=here, version=__version__
+    )
+    return HTMLResponse(content, status_code=status)

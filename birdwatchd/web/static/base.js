@@ -1,0 +1,47 @@
+// What every page's script needs: asking the server, and telling the person.
+
+const csrf = document.querySelector('meta[name="csrf"]').content;
+
+/** Ask our own API. Resolves to its answer; rejects with an Error whose message is the server's sentence, and `status`. */
+export async function ask(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
+    body: JSON.stringify(body),
+  };
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw Object.assign(new Error("birdwatchd does not answer. Is it running?"), { status: 0 });
+  }
+  if (answer.status === 401) {
+    location.href = "/login?to=" + encodeURIComponent(location.pathname);
+  }
+  const content = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    const said = [content.error, content.hint].filter(Boolean).join(". ");
+    throw Object.assign(new Error(said || "That did not work."), { status: answer.status });
+  }
+  return content;
+}
+
+/** Tell the person something for a few seconds; screen readers say it. */
+export function toast(text, kind = "") {
+  const line = document.createElement("p");
+  line.textContent = text;
+  line.className = kind;
+  document.querySelector(".toasts").append(line);
+  setTimeout(() => line.remove(), 6000);
+}
+
+/** An element: el("p", {class: "x"}, "text", other). */
+export function el(name, attributes = {}, ...content) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...content.filter((one) => one !== null && one !== undefined));
+  return made;
+}

@@ -1,0 +1,1 @@
+"""The page: requests to it, and a real Chromium on it."""

@@ -1,0 +1,16 @@
+"""The way in."""
+
+from pathlib import Path
+
+from tests.web.conftest import OpenPage, serious_issues
+from tests.web.serving import page_of
+
+
+def test_the_link_logs_in_and_leaves_no_token_behind(root: Path, open_page: OpenPage) -> None:
+    with page_of(root) as served:
+        page = open_page(served, "/login?to=/static/icon.svg", login=False)
+        assert serious_issues(page) == []
+        page.fill("#token", served.token)
+        page.click("button.primary")
+        page.wait_for_url(f"{served.address}/static/icon.svg")
+        assert served.token not in page.content()
