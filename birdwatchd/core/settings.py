@@ -7,11 +7,14 @@ of every complaint are made from that, in `configuring`.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "BIRDWATCHD_"
 ROOT_VARIABLE = f"{PREFIX}ROOT"
 DEFAULT_ROOT = "~/birdwatch"
+Language = Literal["local", "english", "scientific"]
+"""Which names of birds people read."""
+
 ROOT_FORM = "a whole path, beginning with / or ~/"
 
 
@@ -32,6 +35,30 @@ def _opens_and_closes(hours: str) -> str:
     if start == end:
         raise ValueError('begin and end at different times; "00:00-24:00" is the whole day')
     return hours
+
+
+class Dictionary(dict[str, str]):
+    """Names by label, read once like all settings: it has a hash, and whoever would change it makes another one."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict may not have one because it changes
+        return hash(frozenset(self.items()))
+
+    def __setitem__(self, key: str, value: str) -> None:
+        raise TypeError("settings never change")
+
+    def __delitem__(self, key: str) -> None:
+        raise TypeError("settings never change")
+
+
+def _names_for_labels(names: object) -> object:
+    """Told by the entry: one wrong name among sixty is not to be searched for."""
+    if isinstance(names, dict):
+        for label, name in names.items():
+            if not isinstance(name, str):
+                raise ValueError(f'hold each name in "quotation marks", also the one of {label}')
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"hold names that can be read, also the one of {label}")
+    return names
 
 
 class Table(BaseModel):
@@ -315,6 +342,25 @@ class Web(Table):
         description='Other names under which browsers open the page, such as "birds.local:8765" or the name of a proxy before '
         "it. Requests for any other name are refused.",
         json_schema_extra={"allowed": 'a list of names, like ["birds.local:8765"]'},
+    )
+    show_names: Language = Field(
+        default="local",
+        description='Which names of birds the page shows. "local" are those that you give under names; "scientific" ones are built in '
+        "for birds that are common in gardens. Where a name is not known, the English one is shown, made from the folder: house-finch is "
+        "the House finch.",
+    )
+    names: Annotated[dict[str, str], BeforeValidator(_names_for_labels), AfterValidator(Dictionary)] = Field(
+        default=Dictionary(),
+        description="What birds are called where you live, by their folders below library/. Many names are easier to write "
+        "in a section of their own: delete this line, and write [web.names] at the end of the file and one name on each "
+        "line below it.",
+        json_schema_extra={"allowed": 'folders with names, like {house-finch = "Hausgimpel", robin = "Rotkehlchen"}'},
+    )
+    scientific_names: Annotated[dict[str, str], BeforeValidator(_names_for_labels), AfterValidator(Dictionary)] = Field(
+        default=Dictionary(),
+        description="Scientific names of birds for which none is built in, or where your folder means another bird than the "
+        "built-in name; written like names.",
+        json_schema_extra={"allowed": 'folders with names, like {robin = "Erithacus rubecula"}'},
     )
     review_budget: int = Field(
         default=0,

@@ -5,10 +5,12 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from birdwatchd import __version__
 from birdwatchd.core.shelving import printable
+from birdwatchd.core.species_names import beside, names_of, shown
 from birdwatchd.web.access import Session
 
 PLACES = (
@@ -31,6 +33,22 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters["printable"] = printable
 
 
+@pass_context
+def _bird(context: Context, label: str | None) -> str:
+    """`{{ label|bird }}`: what people want to read."""
+    return printable(shown(label, context["names"]))
+
+
+@pass_context
+def _beside(context: Context, label: str) -> str:
+    """`{{ label|beside }}`: its other name, scientific as a rule; "" if there is none."""
+    return printable(beside(label, context["names"]))
+
+
+_TEMPLATES.filters["bird"] = _bird
+_TEMPLATES.filters["beside"] = _beside
+
+
 def page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
     """Fill a template.
 
@@ -42,6 +60,11 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
     csrf = request.state.keys.csrf(who) if isinstance(who, Session) else ""
     here = "/" + request.url.path.split("/")[1]
     content = _TEMPLATES.get_template(template).render(
-        **facts, csrf=csrf, places=PLACES if csrf else (), here=here, version=__version__
+        **facts,
+        csrf=csrf,
+        places=PLACES if csrf else (),
+        here=here,
+        version=__version__,
+        names=names_of(request.app.state.settings),
     )
     return HTMLResponse(content, status_code=status)
