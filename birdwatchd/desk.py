@@ -9,7 +9,8 @@ from collections.abc import Callable
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import TransientError
 from birdwatchd.edges.store import Elsewhere, Request, Requests
-from birdwatchd.review import Review, Work
+from birdwatchd.review import Review
+from birdwatchd.saying import Work
 
 log = logging.getLogger(__name__)
 

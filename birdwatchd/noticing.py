@@ -23,15 +23,13 @@ from birdwatchd.core.photo import Stamp, State
 from birdwatchd.core.settling import Settling
 from birdwatchd.core.shelfmoves import Finding, Known, Lying, Row
 from birdwatchd.edges.files import Files
-from birdwatchd.edges.store import Decided, MovedByHand, Said, Store
+from birdwatchd.edges.store import Decided, Said, Store
 from birdwatchd.edges.store import Row as LogRow
 from birdwatchd.examining import Examined, Examiner, content_hash
 from birdwatchd.mover import Mover
+from birdwatchd.saying import FOLDER, moved_by_hand
 
 log = logging.getLogger(__name__)
-
-SOURCE = "folder"
-"""`labels.source` of all that is noticed here."""
 
 SLICE_S = 0.2
 """How long a look may work before photos and the watchdog have their turn."""
@@ -369,14 +367,7 @@ class Noticing:
             return
         at = self._now()
         self._store.journeys.record_moves_by_hand(
-            MovedByHand(
-                one.photo_id,
-                one.path,
-                one.state,
-                str(Reason.WITHDRAWN if one.label is None else Reason.LABELLED),
-                Said(one.label, SOURCE, self._files.owner_of(one.path), at) if one.speaks else None,
-            )
-            for one in findings
+            moved_by_hand(one, owner=self._files.owner_of(one.path), at=at) for one in findings
         )
         self._counts.update(one.label for one in findings if one.speaks and one.label is not None)
         self._doubtful = None
@@ -439,7 +430,7 @@ class Noticing:
             decided_at=self._now(),
             took_ms=examined.took_ms,
         )
-        said = Said(place.label, SOURCE, self._files.owner_of(path), self._now())
+        said = Said(place.label, FOLDER, self._files.owner_of(path), self._now())
         self._files.write_thumbnail(sha256, examined.thumbnail)
         photo_id = self._store.journeys.record_import(decided, said, original_name=name, received_at=self._now())
         self._counts[place.label] += 1

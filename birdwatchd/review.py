@@ -6,10 +6,9 @@ A request stays open until it is fulfilled, and fulfilling it twice changes noth
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Reason
@@ -19,34 +18,18 @@ from birdwatchd.core.errors import (
     PhotoError,
     Refused,
     TransientError,
-    UnknownPhoto,
 )
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.journey import Move
 from birdwatchd.core.photo import State
 from birdwatchd.edges.files import Files, read_outside
-from birdwatchd.edges.store import Decided, Request, Row, Said, Store
+from birdwatchd.edges.store import Decided, Request, Said, Store
 from birdwatchd.edges.walls import Trial
 from birdwatchd.examining import Examiner, content_hash
 from birdwatchd.mover import Mover
+from birdwatchd.saying import Result, Saying, Work
 
 log = logging.getLogger(__name__)
-
-Result = dict[str, Any]
-Work = Generator[Result, None, Result]
-"""Yields how far it is, returns what came of it; may be advanced a bit at a time between photos."""
-
-_SHELVES = tuple(f"{shelf}/" for shelf in (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY))
-
-_REFUSALS = {
-    State.CLAIMED: ("is still on its way", "try again in a moment"),
-    State.DECIDED: ("is still on its way", "try again in a moment"),
-    State.QUARANTINED: (
-        "is in quarantine: it is no readable picture",
-        "see the note beside it, or `birdwatchd explain`",
-    ),
-    State.MISSING: ("is not in the bird folder any more", "drop it into the inbox again"),
-}
 
 
 @dataclass(slots=True)
@@ -72,6 +55,7 @@ class Review:
         self._files = files
         self._store = store
         self._mover = Mover(files, store.journeys)
+        self._saying = Saying(files, store, now=now)
         self.examiner = examiner
         self.also: Mapping[str, Callable[[Request], Work]] = {}
         """Wishes of other kinds, and who fulfils them."""
@@ -152,65 +136,13 @@ class Review:
         """
         yield from ()
         species = shelving.species_name(species)
-        photo = self._kept_photo(photo_id, seen_at)
+        photo = self._saying.kept_photo(photo_id, seen_at)
         said = Said(species, source, actor, self._now())
-        result = self._name(photo, species, said, Reason.LABELLED)
+        result = self._saying.name(photo, species, said, Reason.LABELLED)
         confirmed = may_confirm and not result["changed"]
         if confirmed:
             self._store.journeys.record_label(photo["id"], said)
         return result | {"confirmed": confirmed}
-
-    def _kept_photo(self, photo_id: int, seen_at: str | None = None) -> Row:
-        """The photo meant, itself or the one that it is a duplicate of, at the place where it lies now."""
-        photo = self._store.questions.photo(photo_id)
-        if photo is not None and photo["state"] == State.DUPLICATE:
-            twins = (
-                self._store.questions.photo(twin) for twin in self._store.questions.ids_by_content(photo["sha256"])
-            )
-            photo = next((twin for twin in twins if twin is not None and twin["state"] != State.DUPLICATE), photo)
-        if photo is None:
-            raise UnknownPhoto(f"there is no photo {photo_id}")
-        state = State(photo["state"])
-        if state in _REFUSALS or state is State.DUPLICATE:
-            what, hint = _REFUSALS.get(
-                state, ("is a duplicate of a photo that is gone", "drop it into the inbox again")
-            )
-            raise Refused(f"photo {photo['id']} {what}", hint=hint)
-        if not self._files.exists(photo["path"]):
-            found = self._found(photo["sha256"], seen_at)
-            if found is None:
-                self._store.journeys.record_missing([photo["id"]])
-                raise Refused(
-                    f"{shelving.printable(photo['path'])} is not there any more", hint="drop it into the inbox again"
-                )
-            self._store.journeys.record_found(photo["id"], found)
-            photo["path"] = found
-        return photo
-
-    def _found(self, sha256: str, seen_at: str | None) -> str | None:
-        """Where a photo lies that a person has moved: where they say, under whatever name, or wherever its digits are found."""
-        on_a_shelf = seen_at is not None and seen_at.startswith(_SHELVES) and self._files.exists(seen_at)
-        if seen_at is not None and on_a_shelf and self._files.sha256_of(seen_at) == sha256:
-            return seen_at
-        return self._files.find_content(sha256)
-
-    def _name(self, photo: Row, species: str, said: Said, reason: Reason) -> Result:
-        outcome = State.EMPTY if species == shelving.NO_BIRD else State.FILED
-        folder = shelving.folder_of(outcome, label=species)
-        at_its_place = photo["path"].rpartition("/")[0] == folder
-        result = {"photo_id": photo["id"], "label": species, "previous": photo["human_label"], "path": photo["path"]}
-        if at_its_place and photo["human_label"] == species:
-            return result | {"changed": False}
-        if at_its_place and photo["state"] == outcome:
-            self._store.journeys.record_label(photo["id"], said)
-            return result | {"changed": True}
-        path = self._relocate(photo, folder, outcome, reason, said)
-        return result | {"changed": True, "path": path}
-
-    def _relocate(self, photo: Row, folder: str, outcome: State, reason: Reason, said: Said | None) -> str:
-        return self._mover.send(
-            photo, folder, outcome, str(reason), plan=lambda move: self._store.journeys.record_relocation(move, said)
-        )
 
     # -- walls
 
@@ -236,7 +168,7 @@ class Review:
             if not self._files.exists(photo["path"]):
                 continue  # a person has moved or deleted it; their word counts
             folder = shelving.folder_of(State.REVIEW, label=photo["label"])
-            path = self._relocate(photo, folder, State.REVIEW, Reason.UNDONE, None)
+            path = self._saying.relocate(photo, folder, State.REVIEW, Reason.UNDONE, None)
             undone.append({"photo_id": photo["id"], "from": photo["path"], "to": path})
         return {"since": since, "undone": undone}
 
@@ -289,10 +221,10 @@ class Review:
             raise Refused("the same photo is just being filed", hint="import again in a moment")
         for photo_id in self._store.questions.ids_by_content(sha256):
             try:
-                photo = self._kept_photo(photo_id)
+                photo = self._saying.kept_photo(photo_id)
             except Refused:
                 continue  # in quarantine once, or gone: this copy is a new photo
-            self._name(photo, species, Said(species, "import", actor, self._now()), Reason.IMPORTED)
+            self._saying.name(photo, species, Said(species, "import", actor, self._now()), Reason.IMPORTED)
             return False
         examined = examiner.examine(data)
         staged = f"{shelving.WORK}/import-{sha256[: shelving.HASH_DIGITS]}.part"

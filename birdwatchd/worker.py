@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from birdwatchd import __version__
+from birdwatchd.answering import Answering
 from birdwatchd.condition import Condition
 from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Rules
@@ -42,7 +43,8 @@ from birdwatchd.rejudging import Rejudging
 from birdwatchd.relooking import Relooking
 from birdwatchd.reporting import Reporting
 from birdwatchd.retraining import Retraining
-from birdwatchd.review import Review, Work
+from birdwatchd.review import Review
+from birdwatchd.saying import Work
 from birdwatchd.serving import Serving
 from birdwatchd.tidying import Tidying
 from birdwatchd.visiting import Visiting
@@ -148,7 +150,10 @@ class Worker:
         self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
         self.tidying = Tidying(files, store)
+        self.answering = Answering(files, store, now=now)
         self.review.also = {
+            "answers": self.answering.answer,
+            "take-back": self.answering.take_back,
             "train": self._train,
             "promote": self.serving.promote,
             "rollback": self.serving.roll_back,

@@ -13,6 +13,7 @@ from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said
 from birdwatchd.edges.store.looks import Looks
 from birdwatchd.edges.store.models import Models, NewModel
 from birdwatchd.edges.store.questions import Questions
+from birdwatchd.edges.store.queue import Queue
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
 from birdwatchd.edges.store.visits import Visit, Visits
 
@@ -29,6 +30,7 @@ __all__ = [
     "MovedByHand",
     "NewModel",
     "Questions",
+    "Queue",
     "Request",
     "Requests",
     "Row",
@@ -49,6 +51,7 @@ class Store:
         self.journeys = Journeys(connection)
         self.requests = Requests(connection)
         self.questions = Questions(connection)
+        self.queue = Queue(connection)
         self.days = Days(connection)
         self.models = Models(connection)
         self.audits = Audits(connection)

@@ -46,6 +46,10 @@ class Requests:
         """How a wish stands."""
         return _request(self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))[0])
 
+    def find(self, request_id: int) -> Request | None:
+        """The same; None for one that was never left, or that is forgotten."""
+        return next(map(_request, self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))), None)
+
     def take(self, request_id: int, *, at: str) -> bool:
         """Work on it begins; it stays open until `finish`, so that a crash leaves it to be done again. Whether it is the first try."""
         with self._db.writing():

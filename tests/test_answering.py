@@ -1,0 +1,157 @@
+"""Answers of the page: a whole group named by one wish, and taken back by another."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.edges.store import Request, Said
+from tests.gardens import Garden
+
+PHOTOS = [("redstart", 1), ("redstart", 2), ("greenfinch", 1)]
+
+
+@pytest.fixture
+def garden(root: Path) -> Iterator[Garden]:
+    """Three photos in review."""
+    one = Garden(root)
+    one.drop(*PHOTOS)
+    yield one
+    one.close()
+
+
+def answer(garden: Garden, *photo_ids: int, species: str = "robin") -> Request:
+    return garden.wish("answers", photo_ids=list(photo_ids), species=species)
+
+
+def take_back(garden: Garden, request: Request) -> Request:
+    return garden.wish("take-back", request_id=request.id)
+
+
+def folders(garden: Garden) -> dict[int, str]:
+    rows = garden.store.connection.rows("SELECT id, path FROM photos ORDER BY id")
+    assert all((garden.root / row["path"]).is_file() for row in rows)
+    return {row["id"]: row["path"].rpartition("/")[0] for row in rows}
+
+
+def photos(garden: Garden) -> list[dict[str, Any]]:
+    return garden.store.connection.rows("SELECT id, path, state, reason FROM photos ORDER BY id")
+
+
+def said(garden: Garden) -> list[tuple[int, str | None, str]]:
+    rows = garden.store.connection.rows("SELECT photo_id, label, source FROM labels ORDER BY id")
+    return [(row["photo_id"], row["label"], row["source"]) for row in rows]
+
+
+def test_one_answer_names_a_whole_group(garden: Garden) -> None:
+    request = answer(garden, 1, 2, 3)
+    assert request.result == {"species": "robin", "named": [1, 2, 3], "left": []}
+    assert said(garden) == [(1, "robin", "web"), (2, "robin", "web"), (3, "robin", "web")]
+    assert set(folders(garden).values()) == {"library/robin"}
+
+
+def test_no_bird_goes_to_empty(garden: Garden) -> None:
+    answer(garden, 1, species="empty")
+    assert folders(garden)[1] == "empty"
+
+
+def test_a_photo_that_is_gone_is_told_and_stops_no_other(garden: Garden) -> None:
+    (garden.root / photos(garden)[1]["path"]).unlink()
+    request = answer(garden, 1, 2, 3, 99)
+    assert request.outcome == "done"
+    assert request.result["named"] == [1, 3]
+    assert [one["photo_id"] for one in request.result["left"]] == [2, 99]
+    assert "is not in the bird folder any more" in request.result["left"][0]["error"]
+
+
+def test_the_same_name_again_says_that_it_is_no_slip(garden: Garden) -> None:
+    answer(garden, 1)
+    answer(garden, 1)
+    assert said(garden) == [(1, "robin", "web")] * 2
+
+
+def test_an_answer_taken_back_leaves_all_as_it_was(garden: Garden) -> None:
+    before = photos(garden)
+    back = take_back(garden, answer(garden, 1, 2, 3))
+    assert (back.result["back"], back.result["left"]) == ([1, 2, 3], [])
+    assert photos(garden) == before
+    assert said(garden)[3:] == [(1, None, "web"), (2, None, "web"), (3, None, "web")]
+    assert len(garden.store.connection.rows("SELECT * FROM review_queue")) == 3
+
+
+def test_what_was_named_before_gets_that_name_back(garden: Garden) -> None:
+    answer(garden, 1, species="wren")
+    take_back(garden, answer(garden, 1, 2))
+    assert folders(garden) == {1: "library/wren", 2: folders(garden)[2], 3: folders(garden)[3]}
+    assert folders(garden)[2].startswith("review/")
+    assert said(garden)[-2:] == [(1, "wren", "web"), (2, None, "web")]
+
+
+def test_what_the_machine_had_filed_goes_back_to_where_it_had_put_it(garden: Garden) -> None:
+    """An audited photo: nobody but the machine had named it."""
+    photo = photos(garden)[0]
+    there = garden.root / "library" / "jay" / photo["path"].rpartition("/")[2]
+    there.parent.mkdir(parents=True, exist_ok=True)
+    (garden.root / photo["path"]).rename(there)
+    with garden.store.connection.writing():
+        garden.store.connection.execute(
+            "UPDATE photos SET path = ?, state = 'filed', reason = 'sure' WHERE id = 1",
+            (there.relative_to(garden.root).as_posix(),),
+        )
+    before = photos(garden)
+    for species in ("jay", "robin"):
+        take_back(garden, answer(garden, 1, species=species))
+        assert photos(garden) == before, species
+
+
+def test_taking_back_lets_newer_words_of_people_stay(garden: Garden) -> None:
+    first = answer(garden, 1, 2)
+    garden.store.journeys.record_label(1, Said("robin", "cli", "ann", "2026"))
+    back = take_back(garden, first)
+    assert back.result["back"] == [2]
+    assert "somebody has said more" in back.result["left"][0]["error"]
+    assert folders(garden)[1] == "library/robin"
+
+
+def test_answers_can_be_taken_back_one_after_another_to_the_first(garden: Garden) -> None:
+    before = photos(garden)
+    answers = [answer(garden, 1, 2, species=name) for name in ("robin", "wren", "robin", "jay")]
+    for one in reversed(answers):
+        assert take_back(garden, one).result["back"] == [1, 2]
+    assert photos(garden) == before
+
+
+def test_taking_back_twice_changes_nothing_more(garden: Garden) -> None:
+    first = answer(garden, 1)
+    take_back(garden, first)
+    words = said(garden)
+    assert take_back(garden, first).result["back"] == [1]
+    assert said(garden) == words
+
+
+def test_an_answer_that_is_taken_back_before_it_is_fulfilled_never_is(garden: Garden) -> None:
+    before = photos(garden)
+    requests = garden.store.requests
+    number = requests.ask("answers", {"photo_ids": [1], "species": "robin"}, actor="web", at="2026")
+    list(garden.worker.answering.take_back(Request(0, "take-back", {"request_id": number}, "web", None, {})))
+    garden.rest()
+    assert requests.get(number).result["withdrawn"]
+    assert (photos(garden), said(garden)) == (before, [])
+
+
+def test_taking_back_what_was_never_answered_is_refused(garden: Garden) -> None:
+    back = garden.wish("take-back", request_id=77)
+    assert (back.outcome, back.result["error"]) == ("failed", "there is no answer 77 any more")
+
+
+def test_a_photo_moved_by_hand_just_before_keeps_both_words(garden: Garden) -> None:
+    """The answer is the later one; what the move said is in the log all the same."""
+    photo = photos(garden)[0]
+    there = garden.root / "library" / "wren" / photo["path"].rpartition("/")[2]
+    there.parent.mkdir(parents=True)
+    (garden.root / photo["path"]).rename(there)
+    number = garden.store.requests.ask("answers", {"photo_ids": [1], "species": "robin"}, actor="web", at="2026")
+    list(garden.worker.review.fulfil(garden.store.requests.get(number)))
+    assert said(garden) == [(1, "wren", "folder"), (1, "robin", "web")]
+    assert folders(garden)[1] == "library/robin"
