@@ -4,7 +4,7 @@
     the frame, larger          -> a map: for each part of it, how much it looks like bird (log-odds)
     its highest peaks          -> places, each with the size of what stands out there
     two crops of each place    -> how likely it is a bird, and where exactly
-    two tight crops of the best -> what the bird looks like
+    the best, framed anew by a close-up; two tight crops of it -> what the bird looks like
 
 The map costs most; that is why its peaks need not be right: they are looked at again, as photos of their own. All figures below were
 found on frames composed for that (`benchmarks/README.md`, "Finding the bird").
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from birdwatchd.core.photo import Box
 
-DETECTING_VERSION = 2
+DETECTING_VERSION = 3
 """Raised whenever the same frame would give another crop. It goes into the spotter's file, and so into its id: embeddings of other
 crops do not compare."""
 
@@ -60,9 +60,12 @@ CROPS = (1.0, 1.4)
 _STANDING_OUT = 0.5
 """What is above so much of the way from the ground to the peak belongs to it."""
 
-_OF_THE_BIRD_ON_THE_MAP = 0.69
-_OF_THE_BIRD_IN_CROPS = (0.42, 0.55)
-"""Edge of what stands out, as a share of the bird's: on the map, and in each of the CROPS. Medians."""
+_SOFTNESS = 1.5
+"""By what log-odds are divided before they count as the share of a cell that is bird."""
+
+_OF_THE_BIRD_IN_CROPS = 0.765
+_OF_THE_BIRD_CLOSE_UP = 0.81
+"""Edge of what is bird, as a share of the bird's: in the wider of the CROPS, and in a crop of its own size. Medians."""
 
 TIGHT = (0.8, 1.0)
 """The crops in which a bird is named, times its size. The mean of two is right more often than either."""
@@ -190,26 +193,32 @@ def birdness(place: Place, maps: Sequence[Map], by_classes: Sequence[float]) -> 
 
 
 def bird_at(place: Place, maps: Sequence[Map], frame: Frame) -> Place:
-    """The bird itself, by all that was seen of a place: the mean of three estimates of its middle and size."""
-    estimates = [(place.x, place.y, place.side / _OF_THE_BIRD_ON_THE_MAP)]
-    for times, share, map_ in zip(CROPS, _OF_THE_BIRD_IN_CROPS, maps, strict=True):
-        box = crop(place, times, frame)
-        side = box.width * frame.width
-        row, column = divmod(int(map_.argmax()), map_.shape[1])
-        ground = float(map_.min())
-        cells = _standing_out(map_, row, column, ground)
-        weights = map_[cells[:, 0], cells[:, 1]] - ground + 1e-6
-        middle = (weights[:, np.newaxis] * (cells + 0.5)).sum(axis=0) / weights.sum()
-        estimates.append(
-            (
-                box.x * frame.width + middle[1] / map_.shape[1] * side,
-                box.y * frame.height + middle[0] / map_.shape[0] * side,
-                math.sqrt(len(cells)) / map_.shape[0] * side / share,
-            )
-        )
-    x, y, _ = np.mean(estimates, axis=0).tolist()
-    size = math.exp(float(np.mean([math.log(size) for _, _, size in estimates])))
-    return Place(x, y, size, place.peak)
+    """The bird itself, by the wider crop of a place.
+
+    Args:
+        maps: of its crops, in the order of CROPS.
+    """
+    return _bird_in(place, CROPS[-1], maps[-1], _OF_THE_BIRD_IN_CROPS, frame)
+
+
+def framed_anew(bird: Place, map_: Map, frame: Frame) -> Place:
+    """The bird once more, by a crop of its own size."""
+    return _bird_in(bird, 1.0, map_, _OF_THE_BIRD_CLOSE_UP, frame)
+
+
+def _bird_in(place: Place, times: float, map_: Map, of_the_bird: float, frame: Frame) -> Place:
+    """Middle and size of what is bird in a crop; each cell counts by how likely it is bird."""
+    box = crop(place, times, frame)
+    share = 1 / (1 + np.exp(-map_ / _SOFTNESS))
+    rows, columns = np.indices(share.shape) + 0.5
+    cell = box.width * frame.width / share.shape[0]
+    whole = float(share.sum())
+    return Place(
+        box.x * frame.width + float((share * columns).sum()) / whole * cell,
+        box.y * frame.height + float((share * rows).sum()) / whole * cell,
+        math.sqrt(whole) * cell / of_the_bird,
+        place.peak,
+    )
 
 
 def is_apart(one: Box, other: Box) -> bool:

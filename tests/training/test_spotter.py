@@ -29,7 +29,7 @@ from birdwatchd.training.torchfile import read_tensors
 
 from . import golden
 
-SPOTTER_ID = "0ac4c03eb02e5310"
+SPOTTER_ID = "51c7d4a8c0e42318"
 
 
 # The network

@@ -238,7 +238,9 @@ class Spotter:
         best = max(seen, key=lambda one: one.birdness)
         if whole.birdness >= detecting.COUNTS_WHOLE and whole.birdness >= best.birdness:
             return whole
-        crops = [detecting.crop(best.bird, times, frame) for times in detecting.TIGHT]
+        (close_up,) = self._whole_looks(self._input(scene, best.box))
+        bird = detecting.framed_anew(best.bird, close_up.map_, frame)
+        crops = [detecting.crop(bird, times, frame) for times in detecting.TIGHT]
         tight = self._whole_looks(np.concatenate([self._input(scene, box) for box in crops]))
         # Square roots, as the classifiers take them: else the crop with the stronger values would count for more.
         embedding = np.mean([np.sqrt(np.maximum(look.embedding, 0)) for look in tight], axis=0, dtype=np.float32) ** 2
@@ -254,7 +256,7 @@ class Spotter:
             spotter_id=self.id,
             birdness=best.birdness,
             ranking=self._ranking(np.mean([look.probabilities for look in tight], axis=0)),
-            box=best.box,
+            box=detecting.crop(bird, 1.0, frame),
             embedding=np.asarray(embedding, dtype=np.float32),
             others=_without_doubles(others),
         )
