@@ -186,7 +186,10 @@ def decode(data: bytes, limits: Limits, *, view_px: int = 224, detail_px: int = 
         image.load()
         orientation, shot = _read_exif(image)
         small = _rgb(image, _reduction(image.size, need_px))
-        image.close()
+        if small is image:
+            image.fp = None  # the bytes are not needed any more; closing would let go of the pixels as well
+        else:
+            image.close()
         if orientation in _UPRIGHT:
             small = small.transpose(_UPRIGHT[orientation])
     small.info = {}  # Pillow would write a JPEG's comment into the thumbnail
@@ -276,13 +279,13 @@ _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 
 @lru_cache(maxsize=1)
 def _keep_heaps_small() -> None:
-    """With several threads glibc gathers heaps that it never returns: two of them are enough (mallopt(3)). What is larger than a
-    frame is taken from the system and given back at once. What is smaller stays for the next photo: pages that are new to a process
-    cost a frame a fifth of its time, and keeping them 15 MB. Other C libraries do not know the question."""
+    """With several threads glibc gathers heaps that it never returns. Two of them are enough, and whatever is larger than a megabyte is
+    taken from the system and given back at once: kept, it leaves holes that others cut up (300 MB in 300 frames), though new pages
+    cost a frame 10 ms. The room of smaller things is kept (mallopt(3)). Other C libraries do not know the question."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_ARENA_MAX, 2)
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 32 << 20)
 
 
 _PILLOW = r"PIL\."
@@ -363,7 +366,7 @@ def _rgb(image: Image.Image, factor: int) -> Image.Image:
         ground = Image.new("RGBA", image.size, _GROUND)
         ground.alpha_composite(image)
         image = ground
-    return image.convert("RGB")  # always a copy: the picture as parsed is closed soon
+    return _in_mode(image, "RGB")
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
