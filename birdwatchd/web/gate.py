@@ -5,7 +5,7 @@ It stands before the framework, so that no route can be forgotten: limits, host,
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -30,8 +30,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
 }
-"""Of every answer. Of our own pages only what we serve ourselves is run or shown."""
+"""Of every answer that does not say otherwise. Of our own pages only what we serve ourselves is run or shown."""
+
+_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 class Gate:
@@ -131,10 +134,7 @@ def _with_headers(send: Send) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = {name.lower() for name, _ in message["headers"]}
-            more: Iterable[tuple[str, str]] = HEADERS.items()
-            if b"cache-control" not in own:
-                more = [*more, ("Cache-Control", "no-store")]
-            added = [(name.encode(), value.encode()) for name, value in more]
+            added = [(name, value) for name, value in _HEADERS if name.lower() not in own]
             message = {**message, "headers": [*message["headers"], *added]}
         await send(message)
 

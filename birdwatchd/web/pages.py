@@ -1,8 +1,9 @@
 """How a page is made: one frame round every one of them, no word of a photo or person in it unescaped."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path as InPath
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -12,6 +13,9 @@ from birdwatchd import __version__
 from birdwatchd.core.shelving import printable
 from birdwatchd.core.species_names import beside, names_of, shown
 from birdwatchd.web.access import Session
+
+PhotoId = Annotated[int, InPath(ge=1, le=2**63 - 1, description="number of a photo in the log")]
+"""Of every path that names a photo: `/photos/12`. Anything else is a page that does not exist."""
 
 PLACES = (
     ("/", "Garden"),

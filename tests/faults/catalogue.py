@@ -104,6 +104,8 @@ ROWS: dict[str, str] = {
     "T04": "suspend and resume",
     "T05": "timetable late or stuck",
     "T06": "other time zones and languages",
+    # the page
+    "W05": "paths that lead out",
     # systemd
     "U01": "boots under systemd",
     "U02": "crash loop",
@@ -111,5 +113,5 @@ ROWS: dict[str, str] = {
     "U04": "slow start",
     "U06": "update and downgrade while running",
 }
-"""Left to later parts of the program: the worker rows B15 and B16 (decoding has no worker), models (M), the page (W), and the
+"""Left to later parts of the program: the worker rows B15 and B16 (decoding has no worker), models (M), and the
 training unit (U05)."""
