@@ -346,7 +346,8 @@ class Web(Table):
     show_names: Language = Field(
         default="local",
         description='Which names of birds the page shows. "local" are those that you give under names; "scientific" ones are built in '
-        "for birds that are common in gardens. Where a name is not known, the English one is shown, made from the folder: house-finch is "
+        "for birds that are common in gardens. Where a name is not known, the English one is shown, made from the folder: house-finch "
+        "is "
         "the House finch.",
     )
     names: Annotated[dict[str, str], BeforeValidator(_names_for_labels), AfterValidator(Dictionary)] = Field(
