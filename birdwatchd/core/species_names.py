@@ -93,10 +93,11 @@ _JOINED = re.compile(
 """Words that describe a part of the bird together with the word before them."""
 
 _PEOPLE_AND_PLACES = frozenset((
-    "african", "american", "anna's", "annas", "audubon", "baltimore", "bewick's", "bewicks", "bohemian", "bonaparte", "brewer",
-    "brewer's", "brewers", "canada", "carolina", "cassin", "conte", "cooper's", "coopers", "egyptian", "eurasian", "european", "forster",
-    "harris", "heermann", "henslow", "iberian", "indian", "kentucky", "le", "nashville", "philadelphia", "ross", "scott", "siberian", "steller",
-    "steller's", "stellers", "swainson", "tennessee", "wilson", "wilson's", "wilsons",
+    "african", "american", "anna's", "annas", "audubon", "baltimore", "bewick's", "bewicks", "bohemian", "bonaparte",
+    "brewer", "brewer's", "brewers", "canada", "carolina", "cassin", "conte", "cooper's", "coopers", "egyptian", "eurasian",
+    "european", "forster", "harris", "heermann", "henslow", "iberian", "indian", "kentucky", "le", "nashville",
+    "philadelphia", "ross", "scott", "siberian", "steller", "steller's", "stellers", "swainson", "tennessee", "wilson",
+    "wilson's", "wilsons",
 ))  # fmt: skip
 """Words that are written with a capital letter wherever they stand."""
 
