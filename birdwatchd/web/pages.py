@@ -17,14 +17,7 @@ from birdwatchd.web.access import Session
 PhotoId = Annotated[int, InPath(ge=1, le=2**63 - 1, description="number of a photo in the log")]
 """Of every path that names a photo: `/photos/12`. Anything else is a page that does not exist."""
 
-PLACES = (
-    ("/", "Garden"),
-    ("/review", "Review"),
-    ("/photos", "Photos"),
-    ("/cleaner", "Cleaner"),
-    ("/models", "Models"),
-    ("/health", "Health"),
-)
+PLACES = (("/", "Garden"),)
 """The pages that every page leads to."""
 
 _TEMPLATES = Environment(
