@@ -15,11 +15,30 @@ from birdwatchd import __version__
 from birdwatchd.core.errors import BirdwatchdError, ConfigError, Refused, TransientError, UnknownPhoto, UsageError
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
-from birdwatchd.web import home, login, pictures
+from birdwatchd.web import (
+    home,
+    learning,
+    login,
+    models,
+    pictures,
+    reports,
+    wishes,
+)
 from birdwatchd.web.access import Doorman
 from birdwatchd.web.gate import Gate, wants_page
 from birdwatchd.web.log import Log
 from birdwatchd.web.pages import page
+
+ROOMS = (
+    home,
+    learning,
+    login,
+    models,
+    pictures,
+    reports,
+    wishes,
+)
+"""Each has the routes of one topic."""
 
 RETRY_S = 5
 
@@ -53,7 +72,7 @@ def build_app(
     app.state.settings = settings
     app.state.log = Log(settings.root, now=now)
     app.state.clock = clock
-    for room in (home, login, pictures):
+    for room in ROOMS:
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
     app.add_exception_handler(BirdwatchdError, _in_words)

@@ -20,6 +20,8 @@ from birdwatchd.edges.files import disk
 
 THUMBNAIL_MAX_BYTES = 1 << 20
 PHOTO_MAX_BYTES = 1 << 30
+PAPER_MAX_BYTES = 32 << 20
+"""Of what was written about a training."""
 
 _PLACES = (*SHELVES, shelving.DUPLICATES)
 """Where whole photos may be asked for. What is in quarantine was refused for a reason, and stays there."""
@@ -61,6 +63,26 @@ def photo(root: Path, relative: str) -> BinaryIO:
     if relative.partition("/")[0] not in _PLACES:
         raise PhotoVanished(f"{shelving.printable(relative)} is not on a shelf", hint="look for it in the bird folder")
     return _open(root, relative, PHOTO_MAX_BYTES)
+
+
+def report(root: Path, training_id: int, name: str) -> BinaryIO:
+    """A file of the report about a training, open for reading.
+
+    Raises:
+        PhotoVanished: it is not there.
+        DiskTrouble: it cannot be read.
+    """
+    return _open(root, f"{shelving.REPORTS}/{training_id}/{name}", PAPER_MAX_BYTES)
+
+
+def of_training(root: Path, training_id: int, name: str) -> BinaryIO:
+    """A file of a training's own folder, open for reading.
+
+    Raises:
+        PhotoVanished: it is not there: nothing was written yet, or the folder was tidied away.
+        DiskTrouble: it cannot be read.
+    """
+    return _open(root, f"{shelving.JOBS}/{training_id}/{name}", PAPER_MAX_BYTES)
 
 
 def _open(root: Path, relative: str, max_bytes: int) -> BinaryIO:

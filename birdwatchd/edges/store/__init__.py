@@ -9,6 +9,7 @@ from birdwatchd.edges.store.answers import Answers
 from birdwatchd.edges.store.audits import Audits
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
+from birdwatchd.edges.store.histories import Histories
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
 from birdwatchd.edges.store.looks import Looks
 from birdwatchd.edges.store.models import Models, NewModel
@@ -24,6 +25,7 @@ __all__ = [
     "Days",
     "Decided",
     "Elsewhere",
+    "Histories",
     "Journeys",
     "Looks",
     "Models",
@@ -54,6 +56,7 @@ class Store:
         self.queue = Queue(connection)
         self.days = Days(connection)
         self.models = Models(connection)
+        self.histories = Histories(connection)
         self.audits = Audits(connection)
         self.answers = Answers(connection)
         self.looks = Looks(connection)

@@ -1,0 +1,84 @@
+"""Wishes that were left through the page: how each stands, until whoever holds the bird folder has fulfilled it."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, Field
+
+from birdwatchd.core import looking_back
+from birdwatchd.core.settings import Settings
+from birdwatchd.edges import store
+from birdwatchd.edges.store import Store
+
+router = APIRouter(prefix="/api", tags=["wishes"])
+
+ACTOR = "web"
+
+
+class Left(BaseModel):
+    """A wish that was left."""
+
+    wish: int = Field(description="Ask `/api/wishes/NUMBER` how it stands.")
+    running: bool = Field(description="Whether a daemon is there to fulfil it; else it waits until one is started.")
+
+
+class Wish(BaseModel):
+    """How a wish stands."""
+
+    id: int
+    kind: str
+    outcome: Literal["done", "failed"] | None = Field(description="null while it is not over.")
+    done: float | None = Field(description="How far it is, 0 to 1; null if that is not known.")
+    what: str = Field(description="What is being done now, or what it waits for, in words; may be empty.")
+    error: str = Field(description="Why it failed; else empty.")
+    hint: str = Field(description="What to do about that; may be empty.")
+    result: dict[str, Any] = Field(description="What came of it; empty while it is not over.")
+    running: bool = Field(description="Whether a daemon is there to fulfil it.")
+
+
+@router.get("/wishes/{number}", operation_id="wish", summary="How a wish stands")
+def show(request: Request, number: int) -> Wish:
+    """Wishes that were fulfilled long ago are forgotten."""
+    with request.app.state.log.reading() as log:
+        found = log.requests.find(number)
+        running = runs(log, request)
+    if found is None:
+        raise HTTPException(404, "there is no such wish")
+    return told(found, running=running)
+
+
+def told(wish: store.Request, *, running: bool) -> Wish:
+    """As a program is told of it."""
+    is_over = wish.outcome is not None
+    far, total = wish.result.get("done"), wish.result.get("total", 1)
+    is_counted = not is_over and isinstance(far, int | float) and isinstance(total, int | float) and total > 0
+    failed = wish.outcome == "failed"
+    return Wish.model_validate(
+        {
+            "id": wish.id,
+            "kind": wish.kind,
+            "outcome": wish.outcome,
+            "done": min(1.0, far / total) if is_counted else None,
+            "what": "" if is_over else str(wish.result.get("waiting") or wish.result.get("what", "")),
+            "error": str(wish.result.get("error", "")) if failed else "",
+            "hint": str(wish.result.get("hint") or "") if failed else "",
+            "result": wish.result if wish.outcome == "done" else {},
+            "running": running,
+        }
+    )
+
+
+def runs(log: Store, request: Request) -> bool:
+    """Whether a daemon is at work."""
+    settings: Settings = request.app.state.settings
+    status = log.requests.status() or {}
+    return looking_back.is_running(
+        status.get("state"), status.get("updated_at"), request.app.state.log.now(), sweep_s=settings.inbox.sweep_s
+    )
+
+
+def leave(request: Request, kind: str, arguments: dict[str, Any]) -> Left:
+    """Leave a wish for whoever holds the bird folder."""
+    with request.app.state.log.wishing() as log:
+        number = log.requests.ask(kind, arguments, actor=ACTOR, at=request.app.state.log.now())
+        return Left(wish=number, running=runs(log, request))
