@@ -16,6 +16,7 @@ from birdwatchd.core.errors import BirdwatchdError, ConfigError, Refused, Transi
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.web import (
+    events,
     home,
     learning,
     login,
@@ -30,6 +31,7 @@ from birdwatchd.web.log import Log
 from birdwatchd.web.pages import page
 
 ROOMS = (
+    events,
     home,
     learning,
     login,
@@ -72,6 +74,8 @@ def build_app(
     app.state.settings = settings
     app.state.log = Log(settings.root, now=now)
     app.state.clock = clock
+    app.state.listeners = events.Listeners()
+    app.state.closing = lambda: False
     for room in ROOMS:
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")

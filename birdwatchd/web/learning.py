@@ -32,7 +32,16 @@ class Learning(BaseModel):
 
 
 NEVER = Learning(
-    id=None, kind=None, outcome=None, started_at=None, finished_at=None, done=0, what="", verdict=[], report=None, wish=None
+    id=None,
+    kind=None,
+    outcome=None,
+    started_at=None,
+    finished_at=None,
+    done=0,
+    what="",
+    verdict=[],
+    report=None,
+    wish=None,
 )
 
 

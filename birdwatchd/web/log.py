@@ -48,6 +48,7 @@ class Log:
         path = self.root / shelving.DATABASE
         store: Store | None = getattr(self._open, name, None)
         if store is not None and not store.connection.is_current():  # a restore has put another log in its place
+            setattr(self._open, name, None)  # first: the other one may not be there yet
             store.close()
             store = None
         if store is None:

@@ -65,14 +65,16 @@ class Models(BaseModel):
 class Change(BaseModel):
     """What is wanted."""
 
-    serving: int | None = Field(description="The model that is in use as far as you know; if it is another one, nothing is done.")
+    serving: int | None = Field(
+        description="The model that is in use as far as you know; if it is another one, nothing is done."
+    )
 
 
 @router.get("/models", include_in_schema=False)
 def show(request: Request) -> Response:
     """The page."""
     shelf = everything(request)
-    (in_use,) = [one for one in shelf.models if one.use is Use.IN_USE] or [None]
+    in_use = next((one for one in shelf.models if one.use is Use.IN_USE), None)
     return page(
         request,
         "models.html",
@@ -145,9 +147,7 @@ def _told(request: Request, row: Row, spotter_id: str | None) -> Model:
         "verdict": json.loads(row["reasons"] or "[]"),
         "taken_back": row["why"],
         "report": learning.report_of(row),
-        "why_not": looking_back.why_not(
-            use, has_file=has_file, fingerprint=row["fingerprint"], spotter_id=spotter_id
-        ),
+        "why_not": looking_back.why_not(use, has_file=has_file, fingerprint=row["fingerprint"], spotter_id=spotter_id),
     }
     return Model.model_validate(known)
 

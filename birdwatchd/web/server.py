@@ -65,7 +65,9 @@ def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str], N
         notifier = Notifier.from_environment()
         notifier.ready("serving the page")
         announce(f"the page is at {address(settings)}")
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        app.state.closing = lambda: server.should_exit  # else who listens would keep us from ending
+        server.run(sockets=[listening])
         notifier.stopping()
 
 

@@ -193,7 +193,7 @@ def test_a_report_is_shown_with_its_pictures(running: Served, open_page: OpenPag
 
 def has_report(served: Served) -> bool:
     with served.client() as client:
-        return client.get("/api/models").json()["models"][0]["report"] == "/reports/2/"
+        return bool(client.get("/api/models").json()["models"][0]["report"] == "/reports/2/")
 
 
 def test_a_report_gives_out_nothing_but_itself(served: Served) -> None:

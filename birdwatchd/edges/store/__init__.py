@@ -13,6 +13,7 @@ from birdwatchd.edges.store.histories import Histories
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
 from birdwatchd.edges.store.looks import Looks
 from birdwatchd.edges.store.models import Models, NewModel
+from birdwatchd.edges.store.news import News
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.queue import Queue
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
@@ -31,6 +32,7 @@ __all__ = [
     "Models",
     "MovedByHand",
     "NewModel",
+    "News",
     "Questions",
     "Queue",
     "Request",
@@ -57,6 +59,7 @@ class Store:
         self.days = Days(connection)
         self.models = Models(connection)
         self.histories = Histories(connection)
+        self.news = News(connection)
         self.audits = Audits(connection)
         self.answers = Answers(connection)
         self.looks = Looks(connection)

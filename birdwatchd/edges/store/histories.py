@@ -21,7 +21,7 @@ class Histories:
         return next(iter(self._db.rows(f"{_MODELS} WHERE models.id = ?", (model_id,))), None)
 
     def audited(self, model_id: int) -> tuple[int, int]:
-        """Of the photos that this model was sure of and that were put up for a look: how many a person answered, how many it had right."""
+        """How many photos that this model was sure of were put up and answered, and in how many of these it was right."""
         (row,) = self._db.rows(
             "SELECT count(*) AS n, coalesce(sum(answer = label), 0) AS right FROM audits"
             " WHERE model_id = ? AND answer IS NOT NULL",

@@ -1,5 +1,6 @@
 // The models page: every change is asked for twice, then followed until it is done.
 import { ask, toast } from "./base.js";
+import { live } from "./live.js";
 import { follow, inWords } from "./wishes.js";
 
 const dialog = document.getElementById("sure");
@@ -86,6 +87,7 @@ async function watchLearning(wish) {
   } catch (error) {
     toast(error.message, "bad");
   }
+  watched = 0;
   await refresh();
 }
 
@@ -103,3 +105,22 @@ export function showProgress({ done, what, running = true }) {
 }
 
 wake();
+
+live({
+  learning(now) {
+    const shelf = document.getElementById("shelf");
+    const isOver = now.id === null || now.outcome !== null;
+    if (!isOver) showProgress(now);
+    const state = `${now.id}:${now.outcome}:${now.report ?? ""}`;
+    if (shelf.dataset.learning !== state && isOver && !watched) refresh();
+  },
+  model({ serving }) {
+    if (String(serving ?? "") !== document.getElementById("shelf").dataset.serving && !dialog.open) refresh();
+  },
+  status({ running }) {
+    document.getElementById("asleep").hidden = running;
+  },
+  trouble: ({ error, hint }) => toast([error, hint].filter(Boolean).join(". "), "bad"),
+  replaced: () => location.reload(),
+  lost: () => toast("The page has lost birdwatchd; it tries again by itself.", "bad"),
+});
