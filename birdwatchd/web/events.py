@@ -92,9 +92,9 @@ async def listen(
 ) -> StreamingResponse:
     """It begins with how everything stands, and goes on with what changes:
 
-    `photos`: `arrived` since the one that you knew of. `wish`: one is over. `learning`: how far it is. `status`: of the daemon. `model`:
-    another one serves. `replaced`: an older log was put back, so load everything anew. `trouble`: the log cannot be read now; `fine`:
-    it can again.
+    `photos`: `arrived` since the one that you knew of. `wish`: one is over. `learning`: how far it is. `status`: of the daemon.
+    `model`: another one serves. `replaced`: an older log was put back, so load everything anew. `trouble`: the log cannot be read
+    now; `fine`: it can again.
     """
     listeners: Listeners = request.app.state.listeners
     listeners.enter()

@@ -93,7 +93,7 @@ def test_learning_now_shows_how_far_it_is_and_what_came_of_it(running: Served, o
     page.get_by_role("button", name="Learn now").click()
     expect(page.get_by_role("progressbar")).to_be_visible()
     expect(page.get_by_role("heading", name="Model 3", exact=False).first).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("button", name="Learn now")).to_be_enabled()
+    expect(page.get_by_role("button", name="Learn now")).to_be_enabled(timeout=60_000)  # its report is written first
     assert wishes(running.root) == [("train", wishes(running.root)[0][1])]
 
 
@@ -196,6 +196,7 @@ def has_report(served: Served) -> bool:
         return bool(client.get("/api/models").json()["models"][0]["report"] == "/reports/2/")
 
 
+@pytest.mark.fault("W05")
 def test_a_report_gives_out_nothing_but_itself(served: Served) -> None:
     root = served.root
     page = root / "reports" / "1"
