@@ -280,3 +280,6 @@ _SCIENTIFIC = {
     "white-throated-sparrow": "Zonotrichia albicollis",
 }
 """By label, lower case with hyphens."""
+
+WELL_KNOWN = tuple(_SCIENTIFIC)
+"""Labels of birds that many people know, for whoever looks for a name that nobody has given here yet."""

@@ -16,6 +16,7 @@ from birdwatchd.core.errors import BirdwatchdError, ConfigError, Refused, Transi
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.web import (
+    answers,
     events,
     home,
     learning,
@@ -23,14 +24,17 @@ from birdwatchd.web import (
     models,
     pictures,
     reports,
+    review,
     wishes,
 )
 from birdwatchd.web.access import Doorman
+from birdwatchd.web.asking import Asking
 from birdwatchd.web.gate import Gate, wants_page
 from birdwatchd.web.log import Log
 from birdwatchd.web.pages import page
 
 ROOMS = (
+    answers,
     events,
     home,
     learning,
@@ -38,6 +42,7 @@ ROOMS = (
     models,
     pictures,
     reports,
+    review,
     wishes,
 )
 """Each has the routes of one topic."""
@@ -76,6 +81,7 @@ def build_app(
     app.state.clock = clock
     app.state.listeners = events.Listeners()
     app.state.closing = lambda: False
+    app.state.asking = Asking(settings)
     for room in ROOMS:
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")

@@ -68,3 +68,18 @@ def serious_issues(page: Page) -> list[str]:
         for one in found["violations"]
         if one["impact"] in ("serious", "critical")
     ]
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes one line for the end of the run: a figure that was reached."""
+    return lambda line: request.node.user_properties.append(("figures", line))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for outcome in ("passed", "failed") for one in terminalreporter.stats.get(outcome, [])]
+    lines = [line for one in reports if one.when == "call" for key, line in one.user_properties if key == "figures"]
+    if lines:
+        terminalreporter.section("figures of the page")
+        for line in lines:
+            terminalreporter.line(line)

@@ -1,6 +1,7 @@
 """What a command asks of a running daemon, and what the daemon says of itself. Written by both, a row at a time."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,25 @@ class Requests:
             )
         return int(cursor.lastrowid or 0)
 
+    def ask_checked(
+        self, check: Callable[[], Request | tuple[str, dict[str, Any]]], *, actor: str | None, at: str
+    ) -> Request:
+        """Leave a wish for which nothing may change between its check and its row.
+
+        Args:
+            check: runs while nobody else can write; says kind and arguments, or a wish that says the same already. What it raises
+                leaves nothing behind.
+        """
+        with self._db.writing():
+            told = check()
+            if isinstance(told, Request):
+                return told
+            cursor = self._db.execute(
+                "INSERT INTO requests (kind, arguments, actor, requested_at) VALUES (?, ?, ?, ?)",
+                (told[0], json.dumps(told[1]), actor, at),
+            )
+        return Request(int(cursor.lastrowid or 0), told[0], told[1], actor, None, {})
+
     def open(self) -> list[Request]:
         """Wishes that are not fulfilled, taken up already or not, oldest first."""
         return [_request(row) for row in self._db.rows("SELECT * FROM requests WHERE finished_at IS NULL ORDER BY id")]
@@ -49,6 +69,19 @@ class Requests:
     def find(self, request_id: int) -> Request | None:
         """The same; None for one that was never left, or that is forgotten."""
         return next(map(_request, self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))), None)
+
+    def latest(self, *kinds: str) -> list[Request]:
+        """Wishes of these kinds that are not forgotten yet, fulfilled or not, the latest first."""
+        rows = self._db.rows(
+            f"SELECT * FROM requests WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY id DESC",  # noqa: S608
+            kinds,
+        )
+        return [_request(row) for row in rows]
+
+    def with_key(self, key: str) -> Request | None:
+        """The wish that was left under this key of whoever left it; None if there is none, or none any more."""
+        rows = self._db.rows("SELECT * FROM requests WHERE json_extract(arguments, '$.key') = ?", (key,))
+        return _request(rows[0]) if rows else None
 
     def take(self, request_id: int, *, at: str) -> bool:
         """Work on it begins; it stays open until `finish`, so that a crash leaves it to be done again. Whether it is the first try."""

@@ -21,7 +21,7 @@ export async function ask(path, body) {
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     const said = [content.error, content.hint].filter(Boolean).join(". ");
-    throw Object.assign(new Error(said || "That did not work."), { status: answer.status });
+    throw Object.assign(new Error(said || "That did not work."), { status: answer.status, content });
   }
   return content;
 }
@@ -34,6 +34,16 @@ export function toast(text, kind = "") {
   document.querySelector(".toasts").append(line);
   setTimeout(() => line.remove(), 6000);
 }
+
+/** How many photos wait, beside Review in the menu. */
+export async function countWaiting() {
+  const mark = document.querySelector("[data-waiting]");
+  if (!mark) return;
+  const { waiting } = await ask("/api/queue/count").catch(() => ({ waiting: 0 }));
+  mark.textContent = waiting ? (waiting >= 1000 ? "999+" : waiting) : "";
+  mark.title = waiting ? `${waiting} photos wait for a name` : "";
+}
+countWaiting();
 
 /** An element: el("p", {class: "x"}, "text", other). */
 export function el(name, attributes = {}, ...content) {

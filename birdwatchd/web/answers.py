@@ -1,0 +1,196 @@
+"""Answers, and answers taken back: each is one wish in the log, checked and written while nobody else can write.
+
+A card tells what people called its photo when it was shown (`seen`). If somebody has said something else since, nothing of the answer
+is written, also not for the other photos of its group: who answers a group has looked at it as a whole.
+"""
+
+import difflib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from birdwatchd.core import shelving
+from birdwatchd.core.errors import Refused
+from birdwatchd.core.species_names import names_of, shown
+from birdwatchd.edges import store as log
+from birdwatchd.edges.store import Store
+from birdwatchd.web.asking import known_species, names_then, open_wishes
+
+router = APIRouter(prefix="/api", tags=["review"])
+
+ACTOR = "web"
+AT_ONCE = 500
+"""Photos in one answer."""
+
+_Key = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
+
+
+class Seen(BaseModel):
+    """A photo as the person saw it."""
+
+    photo_id: Annotated[int, Field(ge=1, lt=2**63)]
+    seen: str | None = Field(default=None, description="What it was called then, from its card; null for nothing.")
+
+
+class AnswerIn(BaseModel):
+    """One name for one or more photos."""
+
+    key: _Key = Field(description="Anything that nobody sends twice. Sent again, the same answer is given once.")
+    species: str = Field(max_length=200, description="The label, such as `house-finch`; `empty` for no bird.")
+    photos: list[Seen] = Field(min_length=1, max_length=AT_ONCE)
+    new_species: bool = Field(default=False, description="Whether a name may be one that nobody has used here yet.")
+
+
+class AnswerOut(BaseModel):
+    """The answer is in the log; the photos move within a second or so."""
+
+    request_id: int = Field(description="For `POST /api/undo`.")
+    species: str
+    name: str
+    count: int
+    told: dict[int, str] = Field(description="What the machine had taken audited photos for.")
+
+
+class UndoIn(BaseModel):
+    """Which answer to take back."""
+
+    key: _Key = Field(description="Anything that nobody sends twice.")
+    request_id: int | None = Field(
+        default=None, description="The answer; null for the last that is not taken back yet."
+    )
+
+
+class UndoOut(BaseModel):
+    """The photos get the name back that they had before, or wait again."""
+
+    request_id: int
+    answer: int
+    species: str
+    name: str
+    photo_ids: list[int]
+
+
+class Stale(Refused):
+    """Somebody else has said something about a photo since it was shown, or it is gone."""
+
+    def __init__(self, message: str, *, photo_ids: list[int], hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.photo_ids = photo_ids
+
+
+class NewSpecies(Refused):
+    """Nobody has used this name here yet."""
+
+
+@router.post("/answers", operation_id="answer", summary="Name photos")
+def answer(request: Request, given: AnswerIn) -> Any:
+    """All photos get the name, or none: 409 tells in `stale` which were named otherwise since, or are gone. 422 with `is_new` means
+    that nobody has used that name here yet; send it again with `new_species` if it is meant."""
+    state = request.app.state
+    species = shelving.species_name(given.species)
+    told: dict[int, str] = {}
+
+    def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
+        if (same := store.requests.with_key(given.key)) is not None:
+            return same
+        photo_ids = list(dict.fromkeys(photo.photo_id for photo in given.photos))
+        names = names_then(store, open_wishes(store), photo_ids)
+        if not given.new_species:
+            _check_known(species, known_species(store, names))
+        _check_seen(given.photos, names)
+        audits = store.queue.guesses_put_up(photo_ids)
+        told.update({photo_id: shown(guess, names_of(state.settings)) for photo_id, guess in audits.items()})
+        arguments = {"photo_ids": photo_ids, "species": species, "key": given.key}
+        return "answers", arguments | {"seen": [photo.seen for photo in given.photos]}
+
+    try:
+        with state.log.wishing() as store:
+            left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now())
+    except Stale as stale:
+        return _refused(409, stale, stale=stale.photo_ids)
+    except NewSpecies as unknown:
+        return _refused(422, unknown, is_new=True)
+    species = str(left.arguments["species"])
+    name, count = shown(species, names_of(state.settings)), len(left.arguments["photo_ids"])
+    return AnswerOut(request_id=left.id, species=species, name=name, count=count, told=told)
+
+
+@router.post("/undo", operation_id="undo", summary="Take an answer back")
+def undo(request: Request, given: UndoIn) -> UndoOut:
+    """The last one, or a certain one; again and again, to the first that is remembered. What people have said since stays."""
+    state = request.app.state
+
+    def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
+        if (same := store.requests.with_key(given.key)) is not None:
+            return same
+        meant = last_answer(store) if given.request_id is None else store.requests.find(given.request_id)
+        if meant is None or meant.kind != "answers":
+            raise Refused("there is no answer left to take back", hint="name the photos anew if they are wrong")
+        arguments = meant.arguments
+        return "take-back", {
+            "request_id": meant.id,
+            "photo_ids": arguments["photo_ids"],
+            "species": arguments["species"],
+            "key": given.key,
+        }
+
+    with state.log.wishing() as store:
+        left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now())
+    species = str(left.arguments["species"])
+    return UndoOut(
+        request_id=left.id,
+        answer=int(left.arguments["request_id"]),
+        species=species,
+        name=shown(species, names_of(state.settings)),
+        photo_ids=left.arguments["photo_ids"],
+    )
+
+
+def last_answer(store: Store) -> log.Request | None:
+    """The last answer that nobody has taken back yet; None when all are, or were forgotten."""
+    taken_back: set[int] = set()
+    for wish in store.requests.latest("answers", "take-back"):
+        if wish.kind == "take-back":
+            taken_back.add(int(wish.arguments["request_id"]))
+        elif wish.id not in taken_back and wish.outcome != "failed":
+            return wish
+    return None
+
+
+def _check_known(species: str, known: list[str]) -> None:
+    if species in known:
+        return
+    near = difflib.get_close_matches(species, known, n=1, cutoff=0.75)
+    hint = f"did you mean {shown(near[0])}? " if near else ""
+    raise NewSpecies(
+        f"nobody has named a {shown(species)} here yet", hint=f"{hint}Say it once more if the name is right"
+    )
+
+
+def _check_seen(photos: list[Seen], names: dict[int, str | None]) -> None:
+    gone = [photo.photo_id for photo in photos if photo.photo_id not in names]
+    other = {photo.photo_id: names[photo.photo_id] for photo in photos if names.get(photo.photo_id) != photo.seen}
+    stale = [*gone, *(one for one in other if one not in gone)]
+    if not stale:
+        return
+    if gone:
+        what = "is not in the bird folder any more" if len(gone) == 1 else "are not in the bird folder any more"
+        count = "this photo" if len(gone) == len(photos) == 1 else f"{len(gone)} of the {len(photos)} photos"
+        raise Stale(f"{count} {what}", photo_ids=stale, hint="nothing was written; answer the others again")
+    if len(other) == 1:
+        ((photo_id, name),) = other.items()
+        now = f"is {shown(name)} by now" if name is not None else "has lost its name"
+        raise Stale(
+            f"photo {photo_id} {now}: somebody was faster", photo_ids=stale, hint="nothing was written; look once more"
+        )
+    raise Stale(
+        f"{len(other)} of the {len(photos)} photos were named otherwise meanwhile",
+        photo_ids=stale,
+        hint="nothing was written; look once more",
+    )
+
+
+def _refused(status: int, error: Refused, **more: Any) -> Response:
+    return JSONResponse({"error": error.message, "hint": error.hint, **more}, status_code=status)

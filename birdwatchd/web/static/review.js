@@ -1,0 +1,387 @@
+// The review page: what is shown, and what each key does. The server keeps every answer; nothing here is lost by a reload.
+import { ask, el, toast } from "./base.js";
+import { openChooser } from "./chooser.js";
+
+const $ = (id) => document.getElementById(id);
+const root = $("review");
+const DIGITS = "1234567890";
+const KEPT_DIGITS = "birdwatchd-digits";
+
+/** What the server said last. */
+let queue = { groups: [], species: [], waiting: 0, left_this_week: null, undo: null };
+/** Photos that were answered and that the server may still show: id -> its card and group. */
+const answered = new Map();
+const selected = new Set();
+/** The photo at hand. */
+let here = null;
+/** Answers on their way; the queue is asked for again when there is none. */
+let underWay = 0;
+let asked = 0;
+let done = Number(sessionStorage.getItem("birdwatchd-answered") ?? 0);
+let digits = [];
+
+const key = () => (crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}-0`);
+const shownGroups = () => queue.groups
+  .map((group) => ({ ...group, cards: group.cards.filter((card) => !answered.has(card.photo_id)) }))
+  .filter((group) => group.cards.length);
+const order = () => shownGroups().flatMap((group) => group.cards.map((card) => card.photo_id));
+const groupOf = (id) => shownGroups().find((group) => group.cards.some((card) => card.photo_id === id));
+const cardOf = (id) => queue.groups.flatMap((group) => group.cards).find((card) => card.photo_id === id);
+const nameOf = (species) => species === "empty" ? "No bird" : queue.species.find((one) => one.species === species)?.name ?? species;
+const photos = (count) => count === 1 ? "1 photo" : `${count} photos`;
+
+function say(text, bad = false) {
+  $("said").textContent = text;
+  $("said").classList.toggle("bad", bad);
+}
+
+// -- showing
+
+/** Under a photo: what a model takes it for, else where and when it was taken. */
+function line(card) {
+  if (card.probability !== null) return `${card.guess_name} ${Math.round(card.probability * 100)} %`;
+  return [card.camera, card.at.slice(11, 16)].filter(Boolean).join(", ");
+}
+
+function picture(card) {
+  const about = line(card);
+  const pick = el("button", { type: "button", class: "pick", "data-id": card.photo_id, tabindex: "-1" },
+    el("img", { src: `/thumbnails/${card.photo_id}`, alt: "", loading: "lazy", decoding: "async", width: 160, height: 160 }),
+    el("span", {}, about));
+  pick.setAttribute("aria-label", `Photo ${card.photo_id}, ${about}`);
+  return el("li", {}, pick);
+}
+
+function heading(group) {
+  if (group.audit) return "What are these? birdwatchd was sure, and tells its guess afterwards";
+  if (group.species === null) return "Like nothing that you have named";
+  return `Probably ${group.name}`;
+}
+
+function section(group, number) {
+  const title = el("h2", { id: `group-${number}` }, heading(group));
+  const tools = el("div", { class: "row" },
+    el("button", { type: "button", "data-select": number }, "Select all"));
+  if (group.species !== null) {
+    tools.append(el("button", { type: "button", class: "primary", "data-all": number }, `All ${group.cards.length > 1 ? group.cards.length : ""} are ${group.name}`.replace("All  are", "It is")));
+  }
+  return el("section", { class: "group", "aria-labelledby": `group-${number}` },
+    el("header", {}, title, el("span", { class: "soft" }, photos(group.cards.length)), tools),
+    el("ul", { class: "cards" }, ...group.cards.map(picture)));
+}
+
+/** Draw all groups; pictures that are there already stay, so that nothing flickers. */
+function draw() {
+  const before = new Map([...document.querySelectorAll(".pick")].map((pick) => [Number(pick.dataset.id), pick.parentElement]));
+  const hadFocus = document.activeElement?.classList?.contains("pick") || document.activeElement === document.body;
+  const groups = shownGroups();
+  $("groups").replaceChildren(...groups.map((group, number) => {
+    const made = section({ ...group, cards: [] }, number);
+    made.querySelector(".soft").textContent = photos(group.cards.length);
+    const all = made.querySelector("[data-all]");
+    if (all) all.textContent = group.cards.length > 1 ? `All ${group.cards.length} are ${group.name}` : `It is ${group.name}`;
+    made.querySelector(".cards").append(...group.cards.map((card) => before.get(card.photo_id) ?? picture(card)));
+    return made;
+  }));
+  const ids = order();
+  for (const id of [...selected]) if (!ids.includes(id)) selected.delete(id);
+  if (!ids.includes(here)) here = ids[0] ?? null;
+  mark(hadFocus);
+  tell(groups);
+}
+
+/** Show which photo is at hand, and which are selected. */
+function mark(focus) {
+  for (const pick of document.querySelectorAll(".pick")) {
+    const id = Number(pick.dataset.id);
+    pick.setAttribute("aria-pressed", selected.has(id));
+    pick.tabIndex = id === here ? 0 : -1;
+    pick.classList.toggle("here", id === here);
+    if (id === here && focus) {
+      pick.focus({ preventScroll: true });
+      pick.scrollIntoView({ block: "nearest" });
+    }
+  }
+  for (const button of document.querySelectorAll("[data-select]")) {
+    const all = shownGroups()[Number(button.dataset.select)].cards.every((card) => selected.has(card.photo_id));
+    button.textContent = all ? "Let go" : "Select all";
+  }
+  const suggestion = groupOf(here)?.species ?? null;
+  $("accept").disabled = suggestion === null;
+  $("accept-name").textContent = suggestion === null ? "no suggestion" : `Yes, ${groupOf(here).name}${selected.size > 1 ? ` (${selected.size})` : ""}`;
+  closer();
+}
+
+function closer() {
+  const card = here === null ? null : cardOf(here);
+  $("closer").hidden = !card;
+  if (!card) return;
+  const group = groupOf(here);
+  const guess = card.probability !== null ? `${card.guess_name}, ${Math.round(card.probability * 100)} %` : group?.name ? `Looks most like ${group.name}` : "";
+  $("closer").replaceChildren(
+    el("img", { src: `/thumbnails/${here}`, alt: `Photo ${here}`, width: 280, height: 280 }),
+    guess ? el("p", {}, el("strong", {}, guess)) : "",
+    card.probability === null && card.guess_name ? el("p", { class: "small soft" }, `Without your names birdwatchd would say: ${card.guess_name}.`) : "",
+    el("p", { class: "small soft" }, `Why it waits: ${card.reason}.`),
+    el("p", { class: "small soft" }, [card.camera, card.at.slice(0, 16).replace("T", " ")].filter(Boolean).join(" · ")),
+    el("p", { class: "small" }, el("a", { href: `/photos/${here}` }, "All about this photo")),
+  );
+  if (card.alike.length) {
+    $("closer").append(el("h2", {}, "You named these"), el("ul", {}, ...card.alike.map((one) =>
+      el("li", {}, el("img", { src: `/thumbnails/${one.photo_id}`, alt: "", width: 80, height: 80 }), one.name))));
+  }
+}
+
+function tell(groups) {
+  const left = groups.reduce((sum, group) => sum + group.cards.length, 0);
+  const more = Math.max(0, queue.waiting - left - answered.size);
+  const total = done + left;
+  $("progress").textContent = left
+    ? `${done} of ${total} answered; ${groups.length === 1 ? "1 group" : `${groups.length} groups`} left${queue.left_this_week !== null ? ", chosen for this week" : more ? `, and ${more} more after these` : ""}`
+    : "";
+  $("undo").disabled = !queue.undo && !answered.size;
+  $("bar").hidden = !left;
+  $("end").hidden = left > 0;
+  if (!left) theEnd();
+}
+
+function theEnd() {
+  const enough = queue.left_this_week === 0;
+  $("end").replaceChildren(
+    el("p", { class: "end-mark", "aria-hidden": "true" }, "🐦"),
+    el("h2", {}, done ? "Thank you, that was all" : enough ? "Enough for this week" : "Nothing waits for an answer"),
+    el("p", {}, done ? `You answered ${photos(done)}. They move into their folders now, and as soon as you are quiet for a moment birdwatchd learns from your names.`
+      : enough ? "You have answered as many photos as you wanted to in a week." : "New photos that birdwatchd is not sure of will show up here."),
+    el("p", {}, el("a", { class: "button", href: "/" }, "To the garden")));
+}
+
+// -- species
+
+/** Ten names with digits. Who has one keeps it, also after a reload. */
+function giveDigits() {
+  const used = queue.species.filter((one) => one.used).map((one) => one.species);
+  const known = new Set(used);
+  let kept = [];
+  try {
+    kept = JSON.parse(localStorage.getItem(KEPT_DIGITS) ?? "[]");
+  } catch { /* somebody else's words: then all digits are given anew */ }
+  digits = (Array.isArray(kept) ? kept : []).filter((one) => known.has(one)).slice(0, 10);
+  for (const one of used) if (digits.length < 10 && !digits.includes(one)) digits.push(one);
+  localStorage.setItem(KEPT_DIGITS, JSON.stringify(digits));
+  $("names").replaceChildren(...digits.map((species, place) =>
+    el("button", { type: "button", "data-species": species }, el("kbd", {}, DIGITS[place]), nameOf(species))));
+}
+
+// -- asking and answering
+
+async function load() {
+  const mine = ++asked;
+  root.setAttribute("aria-busy", "true");
+  try {
+    const found = await ask("/api/queue");
+    if (mine !== asked || underWay) return;
+    const stay = groupOf(here)?.species;
+    queue = found;
+    answered.clear();
+    giveDigits();
+    keepInView(stay);
+    draw();
+  } catch (error) {
+    say(error.message, true);
+  }
+  if (mine === asked && !underWay) root.setAttribute("aria-busy", "false");
+}
+
+/** Who was at work in a group goes on in it, with its first photo: the odd ones stand there. */
+function keepInView(species) {
+  if (selected.size) return;
+  const same = queue.groups.find((group) => !group.audit && group.species === species);
+  here = (same ?? queue.groups[0])?.cards[0]?.photo_id ?? null;
+}
+
+function chosen() {
+  const ids = order();
+  return selected.size ? ids.filter((id) => selected.has(id)) : here === null ? [] : [here];
+}
+
+async function give(species, newSpecies = false, ids = chosen()) {
+  if (!ids.length) return;
+  const cards = ids.map(cardOf);
+  const at = order().indexOf(ids[0]);
+  const group = groupOf(ids[0]);
+  for (const card of cards) answered.set(card.photo_id, card);
+  selected.clear();
+  const left = order();
+  const rest = shownGroups().find((one) => one.species === group?.species && one.audit === group?.audit);
+  here = rest ? rest.cards[Math.max(0, Math.min(rest.cards.length - 1, rest.cards.findIndex((card) => left.indexOf(card.photo_id) >= at)))].photo_id : left[0] ?? null;
+  done += ids.length;
+  say(`${ids.length === 1 ? "It is" : `${photos(ids.length)}:`} ${nameOf(species)}.`);
+  underWay += 1;
+  root.setAttribute("aria-busy", "true");
+  draw();
+  try {
+    const told = await ask("/api/answers", { key: key(), species, new_species: newSpecies, photos: cards.map((card) => ({ photo_id: card.photo_id, seen: card.seen })) });
+    queue.undo = told;
+    for (const [id, guess] of Object.entries(told.told)) toast(`birdwatchd had taken photo ${id} for: ${guess}`);
+  } catch (error) {
+    for (const id of ids) answered.delete(id);
+    done -= ids.length;
+    if (error.content?.is_new) {
+      offer(species, ids, error.message);
+    } else {
+      say(error.message, true);
+    }
+    here = ids[0];
+    draw();
+  }
+  sessionStorage.setItem("birdwatchd-answered", done);
+  underWay -= 1;
+  if (!underWay) load();
+}
+
+/** A name that nobody has used here yet: asked for once more. */
+function offer(species, ids, message) {
+  choose("", { species, message, ids });
+}
+
+async function undo() {
+  underWay += 1;
+  root.setAttribute("aria-busy", "true");
+  try {
+    const back = await ask("/api/undo", { key: key() });
+    done = Math.max(0, done - back.photo_ids.length);
+    sessionStorage.setItem("birdwatchd-answered", done);
+    say(`Taken back: ${photos(back.photo_ids.length)} no longer ${back.name}.`);
+    for (const id of back.photo_ids) answered.delete(id);
+    selected.clear();
+    here = back.photo_ids[0];
+  } catch (error) {
+    say(error.message, true);
+  }
+  underWay -= 1;
+  if (underWay) return;
+  const wanted = here;
+  await load();
+  if (order().includes(wanted)) {
+    here = wanted;
+    mark(true);
+  }
+}
+
+function accept() {
+  const species = groupOf(chosen()[0])?.species ?? null;
+  if (species === null) {
+    say("There is no suggestion here; take a number, or type a name.");
+    return;
+  }
+  const group = groupOf(chosen()[0]);
+  if (group.is_new) choose("", { species, message: `Nobody has named a ${group.name} here yet. Enter once more if it is one.`, ids: chosen() });
+  else give(species);
+}
+
+function choose(letter, confirm = null) {
+  if (!confirm && !chosen().length) return;
+  const ids = confirm?.ids ?? chosen();
+  openChooser({ species: queue.species, letter, confirm, title: `Name ${ids.length === 1 ? "this photo" : photos(ids.length)}` })
+    .then((taken) => {
+      if (taken) give(taken.species, taken.isNew, ids);
+      else mark(true);
+    });
+}
+
+// -- moving and selecting
+
+function move(step) {
+  const ids = order();
+  const at = ids.indexOf(here);
+  here = ids[Math.max(0, Math.min(ids.length - 1, at + step))] ?? null;
+  mark(true);
+}
+
+/** Up and down: the photo in the next row that is nearest by sight. */
+function row(step) {
+  const picks = [...document.querySelectorAll(".pick")].map((pick) => ({ id: Number(pick.dataset.id), box: pick.getBoundingClientRect() }));
+  const now = picks.find((one) => one.id === here);
+  if (!now) return;
+  const beyond = picks.filter((one) => step * (one.box.top - now.box.top) > 4);
+  if (!beyond.length) return;
+  const next = Math.min(...beyond.map((one) => Math.abs(one.box.top - now.box.top)));
+  const inRow = beyond.filter((one) => Math.abs(Math.abs(one.box.top - now.box.top) - next) < 4);
+  here = inRow.reduce((best, one) => Math.abs(one.box.left - now.box.left) < Math.abs(best.box.left - now.box.left) ? one : best).id;
+  mark(true);
+}
+
+function toggle(id) {
+  if (!selected.delete(id)) selected.add(id);
+  here = id;
+  mark(true);
+}
+
+function selectGroup(group) {
+  const ids = group?.cards.map((card) => card.photo_id) ?? [];
+  const all = ids.every((id) => selected.has(id));
+  selected.clear();
+  if (!all) ids.forEach((id) => selected.add(id));
+  if (ids.length && !ids.includes(here)) here = ids[0];
+  say(all ? "Let go." : `${photos(ids.length)} selected.`);
+  mark(true);
+}
+
+const KEYS = {
+  Enter: accept, e: () => selectGroup(groupOf(here)), x: () => give("empty"), u: undo, j: () => move(1), k: () => move(-1),
+  ArrowRight: () => move(1), ArrowLeft: () => move(-1), ArrowDown: () => row(1), ArrowUp: () => row(-1),
+  " ": () => here !== null && toggle(here), "?": () => $("keys").showModal(), "/": () => choose(""),
+  Escape: () => { selected.clear(); mark(true); },
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const on = event.target;
+  const isPick = on === document.body || on.id === "main" || on.classList?.contains("pick");
+  if (!isPick && (on.closest("input, select, textarea") || ["Enter", " "].includes(event.key))) return;
+  const letter = /^\p{L}$/u.test(event.key) ? event.key : null;
+  const does = KEYS[event.shiftKey && letter ? "" : event.key];
+  const digit = DIGITS.indexOf(event.key);
+  if (event.key.length === 1 && digit >= 0) {
+    event.preventDefault();
+    if (digits[digit]) give(digits[digit]);
+  } else if (does && !(event.repeat && ["Enter", "x", "u"].includes(event.key))) {
+    event.preventDefault();
+    does();
+  } else if (letter) {
+    event.preventDefault();
+    choose(letter.toLowerCase());
+  }
+});
+
+$("groups").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.id) toggle(Number(button.dataset.id));
+  else if (button.dataset.select) selectGroup(shownGroups()[Number(button.dataset.select)]);
+  else if (button.dataset.all) {
+    const group = shownGroups()[Number(button.dataset.all)];
+    selected.clear();
+    group.cards.forEach((card) => selected.add(card.photo_id));
+    here = group.cards[0].photo_id;
+    accept();
+  }
+});
+$("groups").addEventListener("focusin", (event) => {
+  const id = Number(event.target.closest(".pick")?.dataset.id);
+  if (id && id !== here) {
+    here = id;
+    mark(false);
+  }
+});
+$("names").addEventListener("click", (event) => {
+  const species = event.target.closest("[data-species]")?.dataset.species;
+  if (species) give(species);
+});
+$("accept").addEventListener("click", accept);
+$("nobird").addEventListener("click", () => give("empty"));
+$("other").addEventListener("click", () => choose(""));
+$("undo").addEventListener("click", undo);
+$("help").addEventListener("click", () => $("keys").showModal());
+
+load();

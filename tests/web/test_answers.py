@@ -1,0 +1,309 @@
+"""The review queue and answers by the API: what counts, what is refused, and that nothing refused leaves anything behind."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from birdwatchd.edges.store import Said, Store
+from tests.gardens import Garden
+from tests.web.conftest import OpenPage, serious_issues
+from tests.web.serving import Served, page_of
+
+PHOTOS = [("redstart", 1), ("redstart", 2), ("greenfinch", 1), ("greenfinch", 2)]
+
+
+@pytest.fixture
+def garden(root: Path) -> Iterator[Garden]:
+    """Four photos in review, two more with names; its daemon works only when it is told to."""
+    one = Garden(root)
+    one.drop(*PHOTOS)
+    one.bring(root.parent / "tree", ("redstart", 9), ("greenfinch", 9))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def served(garden: Garden) -> Iterator[Served]:
+    with page_of(garden.root) as one:
+        yield one
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[httpx.Client]:
+    with served.client() as one:
+        yield one
+
+
+def post(
+    client: httpx.Client, *photo_ids: int, species: str = "redstart", seen: str | None = None, **more: Any
+) -> httpx.Response:
+    photos = [{"photo_id": photo_id, "seen": seen} for photo_id in photo_ids]
+    return client.post("/api/answers", json={"key": str(uuid.uuid4()), "species": species, "photos": photos} | more)
+
+
+def undo(client: httpx.Client, **more: Any) -> httpx.Response:
+    return client.post("/api/undo", json={"key": str(uuid.uuid4())} | more)
+
+
+def shown(client: httpx.Client) -> dict[int, dict[str, Any]]:
+    groups = client.get("/api/queue").raise_for_status().json()["groups"]
+    return {card["photo_id"]: card for group in groups for card in group["cards"]}
+
+
+def wishes(garden: Garden) -> list[dict[str, Any]]:
+    return garden.store.connection.rows(
+        "SELECT id, kind, arguments FROM requests WHERE kind IN ('answers', 'take-back')"
+    )
+
+
+def fulfil(garden: Garden) -> None:
+    garden.steps_until(lambda: not garden.store.requests.open())
+
+
+def test_what_waits_is_shown_in_groups_with_a_suggestion(client: httpx.Client) -> None:
+    found = client.get("/api/queue").json()
+    assert {group["species"] for group in found["groups"]} <= {"redstart", "greenfinch"}
+    assert sorted(shown(client)) == [1, 2, 3, 4]
+    card = shown(client)[1]
+    assert card["seen"] is None
+    assert card["reason"].startswith("a bird, but no model")
+    assert {one["species"] for one in card["alike"]} == {"redstart", "greenfinch"}
+    used = [one["species"] for one in found["species"] if one["used"]]
+    assert sorted(used) == ["greenfinch", "redstart"]
+    assert (found["waiting"], found["undo"], found["left_this_week"]) == (4, None, None)
+
+
+def test_an_answer_counts_at_once_and_is_carried_out_by_the_daemon(garden: Garden, client: httpx.Client) -> None:
+    told = post(client, 1, 2).raise_for_status().json()
+    assert (told["name"], told["count"]) == ("Redstart", 2)
+    assert sorted(shown(client)) == [3, 4], "no daemon has seen it yet"
+    assert client.get("/api/queue/count").json() == {"waiting": 2}
+    fulfil(garden)
+    assert sorted(shown(client)) == [3, 4]
+    assert garden.where()["filed", "redstart"] == 3
+    words = garden.store.connection.rows("SELECT photo_id, label, source, actor FROM labels WHERE source = 'web'")
+    assert [tuple(word.values()) for word in words] == [(1, "redstart", "web", "web"), (2, "redstart", "web", "web")]
+
+
+def test_the_same_answer_sent_twice_is_given_once(garden: Garden, client: httpx.Client) -> None:
+    key = str(uuid.uuid4())
+    first, again = post(client, 1, key=key), post(client, 1, key=key)
+    assert first.json() == again.json()
+    fulfil(garden)
+    assert post(client, 1, key=key).json() == first.json(), "also when it is fulfilled"
+    assert len(wishes(garden)) == 1
+
+
+@pytest.mark.fault("W09")
+@pytest.mark.parametrize("when", ["open", "fulfilled", "by hand"])
+def test_a_stale_card_changes_nothing_also_not_for_its_group(garden: Garden, client: httpx.Client, when: str) -> None:
+    if when == "by hand":
+        garden.store.journeys.record_label(2, Said("greenfinch", "cli", "ann", "2026"))
+    else:
+        post(client, 2, species="greenfinch").raise_for_status()
+    if when == "fulfilled":
+        fulfil(garden)
+    before = wishes(garden)
+    refused = post(client, 1, 2)
+    assert refused.status_code == 409
+    assert refused.json() == {
+        "error": "photo 2 is Greenfinch by now: somebody was faster",
+        "hint": "nothing was written; look once more",
+        "stale": [2],
+    }
+    assert wishes(garden) == before
+    assert post(client, 2, seen="greenfinch").status_code == 200, "who has seen that may change it"
+
+
+@pytest.mark.fault("W09")
+def test_a_photo_that_is_gone_changes_nothing(garden: Garden, client: httpx.Client) -> None:
+    garden.store.journeys.record_missing([2])
+    for photo_ids, sentence in (
+        ((1, 2), "1 of the 2 photos is not"),
+        ((2,), "this photo is not"),
+        ((77,), "this photo is not"),
+    ):
+        refused = post(client, *photo_ids)
+        assert refused.status_code == 409
+        assert refused.json()["error"] == f"{sentence} in the bird folder any more"
+    assert wishes(garden) == []
+
+
+def test_an_unknown_species_is_asked_for_once_more(garden: Garden, client: httpx.Client) -> None:
+    refused = post(client, 1, species="redstrat")
+    assert refused.status_code == 422
+    assert refused.json()["is_new"]
+    assert refused.json()["error"] == "nobody has named a Redstrat here yet"
+    assert "did you mean Redstart?" in refused.json()["hint"]
+    assert wishes(garden) == []
+    assert post(client, 1, species="wren", new_species=True).status_code == 200
+    assert post(client, 2, species="wren").status_code == 200, "now it is known, before any daemon has heard of it"
+
+
+@pytest.mark.parametrize("species", ["", ".hidden", "a/b", "x" * 150, "\u202egnp"])
+def test_a_name_that_can_be_no_folder_changes_nothing(garden: Garden, client: httpx.Client, species: str) -> None:
+    refused = post(client, 1, species=species, new_species=True)
+    assert refused.status_code == 422
+    assert "cannot be the name of a species" in refused.json()["error"]
+    assert wishes(garden) == []
+
+
+def test_no_bird_needs_no_confirmation(garden: Garden, client: httpx.Client) -> None:
+    assert post(client, 1, species="empty").json()["name"] == "No bird"
+
+
+def test_undo_goes_back_answer_by_answer_to_the_first(garden: Garden, client: httpx.Client) -> None:
+    before = garden.where()
+    for photo_id in (1, 2, 3):
+        post(client, photo_id).raise_for_status()
+        if photo_id == 2:
+            fulfil(garden)
+    assert client.get("/api/queue").json()["undo"]["count"] == 1
+    back = [undo(client).json()["photo_ids"] for _ in range(3)]
+    assert back == [[3], [2], [1]]
+    assert sorted(shown(client)) == [1, 2, 3, 4], "before any daemon has heard of it"
+    assert undo(client).status_code == 409
+    assert undo(client).json()["error"] == "there is no answer left to take back"
+    fulfil(garden)
+    assert garden.where() == before
+    assert sorted(shown(client)) == [1, 2, 3, 4]
+
+
+def test_what_was_taken_back_can_be_answered_at_once(garden: Garden, client: httpx.Client) -> None:
+    """Whether the daemon has carried the undo out by then or not: the card says the same."""
+    post(client, 1).raise_for_status()
+    fulfil(garden)
+    undo(client).raise_for_status()
+    card = shown(client)[1]
+    fulfil(garden)
+    assert post(client, 1, species="greenfinch", seen=card["seen"]).status_code == 200
+    fulfil(garden)
+    assert garden.where()["filed", "greenfinch"] == 2
+
+
+def test_the_same_undo_sent_twice_takes_one_answer_back(garden: Garden, client: httpx.Client) -> None:
+    post(client, 1).raise_for_status()
+    post(client, 2).raise_for_status()
+    key = str(uuid.uuid4())
+    assert undo(client, key=key).json() == undo(client, key=key).json()
+    assert 1 not in shown(client)
+
+
+def test_an_audit_does_not_tell_the_guess_before_it_is_answered(
+    garden: Garden, served: Served, client: httpx.Client
+) -> None:
+    with garden.store.connection.writing():
+        garden.store.connection.execute(
+            "INSERT INTO models (kind, created_at, labels, metrics, path, recipe) VALUES ('linear', '2026', '[]', '{}', '', '{}')"
+        )
+        garden.store.connection.execute(
+            "INSERT INTO put_up (photo_id, model_id, label, put_up_at) VALUES (3, 1, 'jay', '2026')"
+        )
+    (audit,) = [group for group in client.get("/api/queue").json()["groups"] if group["audit"]]
+    (card,) = audit["cards"]
+    assert (card["photo_id"], card["guess"], card["guess_name"], card["alike"], audit["species"]) == (
+        3,
+        None,
+        "",
+        [],
+        None,
+    )
+    assert "jay" not in str(card).lower()
+    assert post(client, 3).json()["told"] == {"3": "Jay"}
+    assert 3 not in shown(client)
+
+
+def test_a_budget_shows_no_more_than_it_asks_for(garden: Garden) -> None:
+    with page_of(garden.root, environment={"BIRDWATCHD_WEB__REVIEW_BUDGET": "2"}) as served, served.client() as client:
+        assert client.get("/api/queue").json()["left_this_week"] == 2
+        first = next(iter(shown(client)))
+        assert len(shown(client)) <= 2
+        post(client, first).raise_for_status()
+        assert client.get("/api/queue").json()["left_this_week"] == 1
+        fulfil(garden)
+        assert client.get("/api/queue").json()["left_this_week"] == 1
+        post(client, next(iter(shown(client)))).raise_for_status()
+        assert shown(client) == {}
+        assert client.get("/api/queue").json()["left_this_week"] == 0
+
+
+@pytest.mark.fault("W01")
+def test_strangers_answer_nothing(garden: Garden, served: Served) -> None:
+    with served.stranger() as stranger:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            stranger.headers = httpx.Headers(headers)
+            assert post(stranger, 1).status_code in (401, 403)
+            assert undo(stranger).status_code in (401, 403)
+            assert stranger.get("/api/queue").status_code == 401
+    assert wishes(garden) == []
+
+
+@pytest.mark.fault("W11")
+def test_a_busy_log_is_told_kindly_and_to_be_tried_again(garden: Garden, client: httpx.Client) -> None:
+    other = sqlite3.connect(garden.root / "birdwatchd.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        refused = post(client, 1)
+    finally:
+        other.close()
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "locked by another program" in refused.json()["error"]
+    assert wishes(garden) == []
+    assert post(client, 1).status_code == 200
+
+
+def test_a_page_before_the_daemon_ever_ran_says_what_to_do(root: Path) -> None:
+    with page_of(root) as served, served.client() as client:
+        assert client.get("/review").status_code == 200
+        for answer in (client.get("/api/queue"), post(client, 1), undo(client)):
+            assert answer.status_code == 503
+            assert "birdwatchd init" in answer.json()["hint"]
+
+
+def test_the_page_is_used_by_keys_by_mouse_and_survives_a_reload(
+    garden: Garden, served: Served, open_page: OpenPage
+) -> None:
+    page = open_page(served, "/review")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert serious_issues(page) == []
+    assert page.inner_text("#progress").startswith("0 of 4 answered")
+    first = int(page.get_attribute(".pick.here", "data-id") or 0)
+    page.keyboard.press("x")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert page.inner_text("#said") == "It is No bird."
+    assert page.query_selector(f'.pick[data-id="{first}"]') is None
+    page.reload()
+    page.wait_for_selector(".pick")
+    assert page.query_selector(f'.pick[data-id="{first}"]') is None
+    assert page.inner_text("#progress").startswith("1 of 4 answered")
+    page.keyboard.press("u")
+    page.wait_for_selector(f'.pick.here[data-id="{first}"]')
+    page.click(f'.pick[data-id="{first}"]')
+    assert page.get_attribute(f'.pick[data-id="{first}"]', "aria-pressed") == "true"
+    page.click("#nobird")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.keyboard.press("?")
+    assert page.is_visible("#keys")
+    assert serious_issues(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.type("reen")
+    assert page.inner_text("#choices li[aria-selected=true]").startswith("Greenfinch")
+    assert serious_issues(page) == []
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.keyboard.press("/")
+    page.keyboard.type("Crested Tit")
+    page.keyboard.press("Enter")
+    assert page.is_visible("#confirm")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    with Store.read_only(garden.root / "birdwatchd.db") as store:
+        given = [wish.arguments["species"] for wish in reversed(store.requests.latest("answers"))]
+    assert given == ["empty", "empty", "greenfinch", "crested-tit"]
