@@ -2,7 +2,7 @@
 
 The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the five views are a promise to
 people who query them, and so are those of the view `birds`, and of `visits` and `visit_photos`. `journeys`, `embeddings`, `lived_days`,
-`put_up`, `taken_back`, `other_birds`, `visit_words` and `visits_looked_at` are birdwatchd's own.
+`put_up`, `taken_back`, `other_birds`, `visit_words`, `visits_looked_at`, `sighted` and `tallies` are birdwatchd's own.
 """
 
 import sqlite3
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from birdwatchd.edges.store.tallying import TALLYING
 
 
 @contextmanager
@@ -107,6 +109,12 @@ _WHAT_WAS_EMBEDDED = (
 @migrations(name="0007_visits")
 def _visits(db: Any) -> None:
     for sentence in _VISITS:
+        db.execute(sentence)
+
+
+@migrations(name="0008_tallying")
+def _tallying(db: Any) -> None:
+    for sentence in TALLYING:
         db.execute(sentence)
 
 
