@@ -121,6 +121,11 @@ _INDEXES = (
     "CREATE INDEX photos_by_place ON photos (state, coalesce(camera, ''), coalesce(captured_at, received_at), id)",
 )
 
+_DROP_EMPTY = (
+    "DELETE FROM tallies WHERE day = substr(OLD.at, 1, 10) AND species = OLD.species AND hour = substr(OLD.at, 12, 2)"
+    " AND timed = OLD.timed AND camera = OLD.camera AND photos = 0;"
+)
+
 _TRIGGERS = (
     *_by_rows_of("labels", always=True),
     *_by_rows_of("predictions", always=False),
@@ -137,9 +142,7 @@ _TRIGGERS = (
     "CREATE TRIGGER tallies_after_insert AFTER INSERT ON sighted BEGIN"
     f" {_TALLY.format('NEW', sign='')} {_NEXT.format('NEW', begins=_BEGINS.format('sighted'))} END",
     "CREATE TRIGGER tallies_after_delete AFTER DELETE ON sighted BEGIN"
-    f" {_TALLY.format('OLD', sign='-')} {_NEXT.format('OLD', begins=_BEGINS.format('sighted'))}"
-    " DELETE FROM tallies WHERE day = substr(OLD.at, 1, 10) AND species = OLD.species AND hour = substr(OLD.at, 12, 2)"
-    " AND timed = OLD.timed AND camera = OLD.camera AND photos = 0; END",  # noqa: S608
+    f" {_TALLY.format('OLD', sign='-')} {_NEXT.format('OLD', begins=_BEGINS.format('sighted'))} {_DROP_EMPTY} END",
     "CREATE TRIGGER tallies_after_begins AFTER UPDATE OF begins ON sighted WHEN OLD.begins <> NEW.begins BEGIN"
     " UPDATE tallies SET visits = visits + NEW.begins - OLD.begins WHERE day = substr(NEW.at, 1, 10) AND species = NEW.species"
     " AND hour = substr(NEW.at, 12, 2) AND timed = NEW.timed AND camera = NEW.camera; END",
