@@ -117,7 +117,7 @@ def daemon(
     """
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [*program, "run", "--log", "json", "--root", str(root)],
+        [*program, "run", "--ingest-only", "--log", "json", "--root", str(root)],
         cwd=CHECKOUT,
         env=os.environ | dict(environment or {}),
         stdout=subprocess.PIPE,

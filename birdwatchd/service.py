@@ -9,7 +9,7 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from birdwatchd.condition import Condition
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, ConfigError
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.settling import REMOTE_FACTOR, Waiting
 from birdwatchd.core.shelfmoves import SHELVES
 from birdwatchd.edges.clock import monotonic
+from birdwatchd.edges.companion import Companion
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
@@ -76,11 +78,12 @@ def spotter_loader(settings: Settings) -> Callable[[], Spotter]:
     return lambda: Spotter.load(models, providers=settings.inference.providers, threads=settings.inference.threads)
 
 
-def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
+def run(settings: Settings, *, announce: Callable[[str], None], page: Sequence[str] | None = None) -> None:
     """The daemon in the foreground, until SIGTERM or SIGINT.
 
     Args:
         announce: gets one line when photos may be dropped.
+        page: the words of the command that serves the page beside us; None if nobody wants it.
 
     Raises:
         ConfigError, AlreadyRunning: it cannot start.
@@ -124,7 +127,28 @@ def run(settings: Settings, *, announce: Callable[[str], None]) -> None:
         look_at_clock = stack.enter_context(
             _timetable(lambda name: hints.put(Chore(name)), lambda why: worker.condition.trouble("timetable", why))
         )
-        _work(worker, hints, look_at_clock, stopping=lambda: stop.wanted)
+        look_after_page = stack.enter_context(_page_beside(page, worker.condition))
+        _work(worker, hints, lambda: (look_at_clock(), look_after_page()), stopping=lambda: stop.wanted)
+
+
+@contextmanager
+def _page_beside(words: Sequence[str] | None, condition: Condition) -> Iterator[Callable[[], None]]:
+    """The page as a process of its own. Whatever becomes of it, photos are taken."""
+    if words is None:
+        yield lambda: None
+        return
+    page = Companion(
+        words,
+        trouble=lambda how: condition.trouble(
+            "page", f"the page does not stay: {how} (its own words say why; it is tried again by itself)"
+        ),
+        fine=lambda: condition.fine("page"),
+        clock=monotonic,
+    )
+    try:
+        yield page.look_after
+    finally:
+        page.end()
 
 
 class _Stop:
@@ -145,7 +169,7 @@ class _Stop:
 def _work(
     worker: Worker,
     hints: "queue.SimpleQueue[Any]",
-    look_at_clock: Callable[[], None],
+    look_around: Callable[[], object],
     stopping: Callable[[], bool],
 ) -> None:
     pause_s, breakdowns = 0.0, 0
@@ -153,7 +177,7 @@ def _work(
         not stopping()
     ):  # the word on the queue only ends the waiting: what breaks down before it is read would lose it
         try:
-            look_at_clock()
+            look_around()
             _hear(worker, hints, pause_s)
             if stopping():
                 break

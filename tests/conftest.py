@@ -66,6 +66,8 @@ def _no_setting_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("BIRDWATCHD_") and name != "BIRDWATCHD_TEST_DATA"]:
         monkeypatch.delenv(name)
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    # No daemon of a test serves the page beside it, all at the same port, unless the test is about that.
+    monkeypatch.setenv("BIRDWATCHD_WEB__ENABLED", "false")
 
 
 @pytest.fixture

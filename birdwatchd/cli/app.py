@@ -93,3 +93,8 @@ def choose(
 
 def chosen_settings(root: Path | None, config: Path | None) -> Settings:
     return load_settings(config or Chosen.config, root or Chosen.root, os.environ)
+
+
+def chosen_file(config: Path | None) -> Path | None:
+    """The file of settings that was named; None where the bird folder's own holds."""
+    return config or Chosen.config

@@ -1,5 +1,7 @@
 """The command that serves the page: web."""
 
+import importlib.util
+import sys
 from typing import Annotated
 
 import typer
@@ -7,6 +9,16 @@ import typer
 from birdwatchd.cli.app import ConfigOption, RootOption, app, chosen_settings
 from birdwatchd.cli.printing import say, tell
 from birdwatchd.core.errors import ConfigError
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+"""Modules of the extra `web`."""
+
+HOW_TO_INSTALL = 'pip install "birdwatchd[web]"'
+
+
+def missing_for_page() -> list[str]:
+    """What of the extra `web` is not installed here, by the names of its modules; nothing of it is loaded for that."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
 @app.command()
@@ -19,23 +31,34 @@ def web(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen where others in the network can reach it, if `host` says so.")
     ] = False,
+    parent: Annotated[int, typer.Option("--parent", hidden=True)] = 0,
+    log: Annotated[str, typer.Option("--log", hidden=True)] = "text",
 ) -> None:
     """Serve the review page in a browser until stopped.
 
     `birdwatchd run` starts it by itself unless it is switched off under [web] in config.toml.
     """
-    try:
-        from birdwatchd.web import server
-    except ImportError as error:
-        raise ConfigError(
-            f"the page is not installed ({error.name} is missing)", hint='pip install "birdwatchd[web]"'
-        ) from error
+    if missing := missing_for_page():
+        raise ConfigError(f"the page is not installed ({missing[0]} is missing)", hint=HOW_TO_INSTALL)
+    from birdwatchd.cli.journal import tell_on_stderr
+    from birdwatchd.edges.companion import end_with
+    from birdwatchd.edges.files import Files
+    from birdwatchd.web import server
     from birdwatchd.web.access import token_of
 
+    if parent:
+        end_with(parent)
     settings = chosen_settings(root, config)
+    Files(settings.root).check_is_one()
     if link:
         token = token_of(server.token_file(settings.root), make=False)
         say(f"{server.address(settings)}/login#token={token}")
         tell("That link logs whoever has it in; the token is what comes after the =.")
         return
-    server.serve(settings, allow_remote=allow_remote, announce=say)
+    tell_on_stderr("json" if log == "json" else "text")
+    server.serve(settings, allow_remote=allow_remote, announce=_announce)
+
+
+def _announce(line: str) -> None:
+    say(line)
+    sys.stdout.flush()

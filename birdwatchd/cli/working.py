@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen_settings
+from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen_file, chosen_settings
 from birdwatchd.cli.printing import as_json, progress_bar, say, table, tell, tell_error
+from birdwatchd.cli.serving import HOW_TO_INSTALL, missing_for_page
 from birdwatchd.core import shelving
 from birdwatchd.core.configuring import as_toml
 from birdwatchd.core.errors import AlreadyRunning, BirdwatchdError, PhotoError, UsageError
@@ -63,21 +64,36 @@ def run(
     ingest_only: Annotated[
         bool, typer.Option("--ingest-only", help="Only take photos; no review page. For the service.")
     ] = False,
+    allow_remote: Annotated[
+        bool,
+        typer.Option(
+            "--allow-remote", help="Serve the page where others in the network can reach it, if `host` says so."
+        ),
+    ] = False,
     log: Annotated[
         str,
         typer.Option("--log", metavar="text|json", help="How its messages look: sentences, or a JSON object a line."),
     ] = "text",
 ) -> None:
-    """Watch the inbox until stopped."""
+    """Watch the inbox until stopped, and serve the page beside that."""
     from birdwatchd import service
     from birdwatchd.cli.journal import tell_on_stderr
 
     if log not in ("text", "json"):
         raise UsageError(f"--log is text or json, not {shelving.printable(log)}")
-    del ingest_only  # the page does not exist yet, so both forms do the same
     settings = chosen_settings(root, config)
     tell_on_stderr("json" if log == "json" else "text")
-    service.run(settings, announce=_announce)
+    wanted = settings.web.enabled and not ingest_only
+    if wanted and (missing := missing_for_page()):
+        tell(f"birdwatchd: there is no page in the browser: {missing[0]} is not installed")
+        tell(f"  hint: {HOW_TO_INSTALL}")
+        wanted = False
+    page = ["web", "--root", str(settings.root), "--log", log]
+    if (file := chosen_file(config)) is not None:
+        page += ["--config", str(file)]
+    if allow_remote:
+        page.append("--allow-remote")
+    service.run(settings, announce=_announce, page=page if wanted else None)
 
 
 def _announce(line: str) -> None:

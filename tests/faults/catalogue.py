@@ -106,6 +106,7 @@ ROWS: dict[str, str] = {
     "T06": "other time zones and languages",
     # the page
     "W05": "paths that lead out",
+    "W10": "the page dies, or is not there",
     # systemd
     "U01": "boots under systemd",
     "U02": "crash loop",

@@ -150,6 +150,21 @@ class Folder:
         disk.fsync(folder.parent)
         self._half_made.discard(folder)
 
+    def check_is_one(self) -> None:
+        """Whether this is a bird folder at all.
+
+        Raises:
+            RootUnsuitable: it is none, or may not be looked into.
+        """
+        with _unsuitable(self.root):
+            if self.path(shelving.MARKER).is_file():
+                return
+            missing = "there is no bird folder at" if not self.root.is_dir() else "this is not a bird folder:"
+        raise RootUnsuitable(
+            f"{missing} {self.root}",
+            hint="if its disk should be mounted there, mount it; to start a new one, run `birdwatchd init`",
+        )
+
     def check(self, *, mend: bool = True) -> None:
         """Whether this can be worked in.
 
@@ -159,13 +174,8 @@ class Folder:
         Raises:
             RootUnsuitable: not a bird folder, spread over file systems, on a network, or not writable.
         """
+        self.check_is_one()
         with _unsuitable(self.root):
-            if not self.path(shelving.MARKER).is_file():
-                missing = "there is no bird folder at" if not self.root.is_dir() else "this is not a bird folder:"
-                raise RootUnsuitable(
-                    f"{missing} {self.root}",
-                    hint="if its disk should be mounted there, mount it; to start a new one, run `birdwatchd init`",
-                )
             mount_table = self._mount_table()
             kind = file_system_of(str(self.root.resolve()), mount_table)
             if _is_remote(kind):
