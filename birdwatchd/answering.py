@@ -1,4 +1,4 @@
-"""Answers of the review page: many photos named by one click, and taken back by another.
+"""Many photos named by one word, on the page or the command line, and taken back by another.
 
 Before the first photo is touched, it is written into the wish what each was until then. So after a death it is clear which photos have
 their answer, and an answer can be taken back however long ago it was given.
@@ -17,7 +17,7 @@ from birdwatchd.edges.store import Request, Row, Said, Store
 from birdwatchd.saying import Result, Saying, Work
 
 SOURCE = "web"
-"""`labels.source` of all answers."""
+"""`labels.source` of an answer that says no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Answering:
             TransientError: not now; photos that have their name keep it.
         """
         species = shelving.species_name(str(request.arguments["species"]))
+        source = source_of(request.arguments)
         photo_ids = [int(photo_id) for photo_id in request.arguments["photo_ids"]]
         before = self._definite(request, photo_ids)
         named: list[int] = []
@@ -66,7 +67,7 @@ class Answering:
         for photo_id in photo_ids:
             yield {"total": len(photo_ids), "done": len(named) + len(left)}
             try:
-                self._name(photo_id, species, before.get(photo_id), request.actor)
+                self._name(photo_id, species, before.get(photo_id), source, request.actor)
             except Refused as error:
                 left.append({"photo_id": photo_id, "error": error.message, "hint": error.hint})
             else:
@@ -96,14 +97,14 @@ class Answering:
             photo["path"].rpartition("/")[0],
         )
 
-    def _name(self, photo_id: int, species: str, before: Before | None, actor: str | None) -> None:
+    def _name(self, photo_id: int, species: str, before: Before | None, source: str, actor: str | None) -> None:
         photo = self._saying.kept_photo(photo_id)
         if before is None:
             raise Refused(f"photo {photo_id} was not there when the answer came", hint="answer it once more")
         words = self._store.queue.words_after(photo["id"], before.label_id)
-        if words and not (len(words) == 1 and _is(words[0], species)):
+        if words and [(word["source"], word["label"]) for word in words] != [(source, species)]:
             raise Refused(f"somebody has said more of photo {photo_id} since", hint="their word counts")
-        said = Said(species, SOURCE, actor, self._now())
+        said = Said(species, source, actor, self._now())
         result = self._saying.name(photo, species, said, Reason.LABELLED)
         if not result["changed"] and not words:
             self._store.journeys.record_label(photo["id"], said)  # the name that it has already: they are sure of it
@@ -127,29 +128,30 @@ class Answering:
             withdrawn = {"species": answer.arguments["species"], "named": [], "left": [], "withdrawn": True}
             self._store.requests.finish(number, "done", withdrawn, at=self._now())
         species = shelving.species_name(str(answer.arguments["species"]))
+        source = source_of(answer.arguments)
         before = before_of(answer.arguments)
         back: list[int] = []
         left: list[Result] = []
         for photo_id, then in before.items():
             yield {"total": len(before), "done": len(back) + len(left)}
             try:
-                if self._give_back(photo_id, species, then, request.actor):
+                if self._give_back(photo_id, species, then, source, request.actor):
                     back.append(photo_id)
             except Refused as error:
                 left.append({"photo_id": photo_id, "error": error.message, "hint": error.hint})
         return {"answer": number, "species": species, "back": back, "left": left}
 
-    def _give_back(self, photo_id: int, species: str, then: Before, actor: str | None) -> bool:
+    def _give_back(self, photo_id: int, species: str, then: Before, source: str, actor: str | None) -> bool:
         """False when the answer has not reached it."""
         photo = self._saying.kept_photo(photo_id)
         words = self._store.queue.words_after(photo["id"], then.label_id)
         if not words:
             return False
-        standing = what_stands(then.label, words)
+        standing = what_stands(then.label, words, source)
         is_back = standing == [then.label]
         if not is_back and standing != [then.label, species]:
             raise Refused(f"somebody has said more of photo {photo_id} since", hint="their word counts")
-        said = None if is_back else Said(then.label, SOURCE, actor, self._now())
+        said = None if is_back else Said(then.label, source, actor, self._now())
         if photo["path"].rpartition("/")[0] != then.folder:
             self._saying.relocate(photo, then.folder, State(then.state), then.reason or Reason.WITHDRAWN, said)
         elif said is not None:
@@ -157,26 +159,26 @@ class Answering:
         return True
 
 
-def _is(word: Row, label: str | None) -> bool:
-    return (word["source"], word["label"]) == (SOURCE, label)
-
-
-def what_stands(label: str | None, words: Iterable[Row]) -> list[str | None]:
-    """The names of a photo one upon the other, without those that were taken back again on the page.
+def what_stands(label: str | None, words: Iterable[Row], source: str) -> list[str | None]:
+    """The names of a photo one upon the other, without those that were taken back again.
 
     Args:
         label: the first of them.
-        words: what was said since. One on the page that brings back the last but one takes the last away.
+        words: what was said since. One of this source that brings back the last but one takes the last away.
     """
     standing: list[str | None] = [label]
     for word in words:
-        if len(standing) > 1 and _is(word, standing[-2]):
+        is_ours = word["source"] == source
+        if is_ours and len(standing) > 1 and word["label"] == standing[-2]:
             standing.pop()
         else:
-            standing.append(
-                word["label"] if word["source"] == SOURCE else f"/{word['source']}"
-            )  # no species is called so
+            standing.append(word["label"] if is_ours else f"/{word['source']}")  # no species is called so
     return standing
+
+
+def source_of(arguments: dict[str, Any]) -> str:
+    """`labels.source` of an answer: the command line names several photos in the same way."""
+    return str(arguments.get("source", SOURCE))
 
 
 def before_of(arguments: dict[str, Any]) -> dict[int, Before]:

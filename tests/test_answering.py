@@ -155,3 +155,10 @@ def test_a_photo_moved_by_hand_just_before_keeps_both_words(garden: Garden) -> N
     list(garden.worker.review.fulfil(garden.store.requests.get(number)))
     assert said(garden) == [(1, "wren", "folder"), (1, "robin", "web")]
     assert folders(garden)[1] == "library/robin"
+
+
+def test_an_answer_of_the_command_line_is_its_own_word(garden: Garden) -> None:
+    request = garden.wish("answers", photo_ids=[1, 2], species="robin", source="cli")
+    assert said(garden) == [(1, "robin", "cli"), (2, "robin", "cli")]
+    assert take_back(garden, request).result["back"] == [1, 2]
+    assert said(garden)[2:] == [(1, None, "cli"), (2, None, "cli")]

@@ -99,7 +99,7 @@ def whole_tables_read(path: Path, statements: list[str]) -> list[str]:
             if not re.match(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b", statement):
                 continue
             steps = [row["detail"] for row in store.connection.rows(f"EXPLAIN QUERY PLAN {statement}")]
-            whole = rf"SCAN ({'|'.join(GROWING)}|latest|said|named|seen|other|word|news)\b"
+            whole = rf"SCAN ({'|'.join(GROWING)}|latest|said|named|seen|other|word|news|given|mine)\b"
             found += [f"{step}: {statement}" for step in steps if re.match(whole, step)]
     return found
 

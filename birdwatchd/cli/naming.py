@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,29 +17,44 @@ MOST_SHOWN = 10
 
 @app.command()
 def label(
-    photo: Annotated[str, typer.Argument(metavar="FILE|ID")],
+    photos: Annotated[list[str], typer.Argument(metavar="FILE|ID...")],
     species: Annotated[str, typer.Argument(help="Its species, or `empty` for no bird.")],
     root: RootOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Name the bird in a photo, which moves to library/."""
+    """Name the bird in a photo, or in several; they move to library/."""
     from birdwatchd.cli.wishing import wish
 
     settings = chosen_settings(root, config)
     name = shelving.species_name(species)
     with open_log(settings) as store:
-        photo_id = photo_meant(store, photo)
+        photo_ids = [photo_meant(store, photo) for photo in photos]
         known = store.questions.species()
         name = _known_spelling(name, known)
-    with progress_bar("naming", shown=False) as advance:
-        wanted = {"photo_id": photo_id, "species": name, "seen_at": place_in_root(settings, photo)}
-        result = wish(settings, "label", wanted, advance)
+    with progress_bar("naming", shown=len(photos) > 1 and not json) as advance:
+        if len(photos) > 1:
+            wanted: dict[str, Any] = {"photo_ids": list(dict.fromkeys(photo_ids)), "species": name, "source": "cli"}
+            result = wish(settings, "answers", wanted, advance)
+        else:
+            wanted = {"photo_id": photo_ids[0], "species": name, "seen_at": place_in_root(settings, photos[0])}
+            result = wish(settings, "label", wanted, advance)
     if (note := _note_on(name, known)) is not None:
         tell(note)
     if json:
         as_json(result)
-    elif result["changed"]:
+    elif len(photos) > 1:
+        say(f"{len(result['named'])} photos are {name}")
+        for one in result["left"]:
+            say(f"  not photo {one['photo_id']}: {one['error']} ({one['hint']})")
+    else:
+        _say_of_one(photo_ids[0], name, result)
+    if result.get("left"):
+        raise typer.Exit(1)
+
+
+def _say_of_one(photo_id: int, name: str, result: dict[str, Any]) -> None:
+    if result["changed"]:
         copy = f" (photo {photo_id} is a copy of it)" if photo_id != result["photo_id"] else ""
         say(f"photo {result['photo_id']} is {name}: {result['path']}{copy}")
     else:

@@ -154,7 +154,7 @@ def last_answer(store: Store) -> log.Request | None:
     for wish in store.requests.latest("answers", "take-back"):
         if wish.kind == "take-back":
             taken_back.add(int(wish.arguments["request_id"]))
-        elif wish.id not in taken_back and wish.outcome != "failed":
+        elif wish.id not in taken_back and wish.outcome != "failed" and wish.actor == ACTOR:
             return wish
     return None
 

@@ -18,7 +18,7 @@ from birdwatchd.edges.clock import as_utc_text
 from birdwatchd.edges.store import Request, Row, Store
 from birdwatchd.web.looks import Looks
 
-CONSIDERED = 2000
+CONSIDERED = 1500
 """So many of the latest arrivals are thought about."""
 
 SHOWN = 200
@@ -26,7 +26,7 @@ BLIND = 10
 """At most so many audits at a time."""
 
 PUT_UP_LATELY = 500
-NAMED_OF_EACH, NAMED_IN_ALL = 20, 1500
+NAMED_OF_EACH, NAMED_IN_ALL = 20, 1000
 """So many of the photos that people named last stand for a species; fewer where there are very many species."""
 
 ALIKE = 3

@@ -62,6 +62,8 @@ def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str], N
         proxy_headers=False,
     )
     with handed or _bound(settings) as listening:
+        # Else each small answer waits 40 ms for the browser's word that it has the headers.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         notifier = Notifier.from_environment()
         notifier.ready("serving the page")
         announce(f"the page is at {address(settings)}")

@@ -161,6 +161,20 @@ def test_undo_takes_back_what_the_machine_did_and_no_human_word(seeing_root: Pat
     assert json.loads(birdwatchd("undo", "--since", "1h", "--json", root=seeing_root).stdout)["undone"] == []
 
 
+def test_several_photos_are_named_at_once(seeing_root: Path) -> None:
+    for seed in (1, 2):
+        (seeing_root / "inbox" / f"{seed}.jpg").write_bytes(jpeg(width=64, height=64, seed=seed))
+    assert birdwatchd("scan", root=seeing_root).returncode == 0
+    done = birdwatchd("label", "1", "2", "1", "robin", root=seeing_root)
+    assert (done.returncode, done.stdout) == (0, "2 photos are robin\n")
+    assert len(list((seeing_root / "library" / "robin").iterdir())) == 2
+    done = birdwatchd("label", "1", "77", "wren", root=seeing_root)
+    assert (done.returncode, done.stdout.splitlines()[:2]) == (
+        1,
+        ["1 photos are wren", "  not photo 77: there is no photo 77 (see `birdwatchd log` for the photos it knows)"],
+    )
+
+
 def test_every_listing_answers_in_json(seeing_root: Path) -> None:
     assert json.loads(birdwatchd("init", "--json", root=seeing_root).stdout)["root"] == str(seeing_root)
     (seeing_root / "inbox" / "a.jpg").write_bytes(jpeg())
