@@ -52,7 +52,7 @@ def web(
     Files(settings.root).check_is_one()
     if link:
         token = token_of(server.token_file(settings.root), make=False)
-        say(f"{server.address(settings)}/login#token={token}")
+        say(f"{server.address(settings.web)}/login#token={token}")
         tell("That link logs whoever has it in; the token is what comes after the =.")
         return
     tell_on_stderr("json" if log == "json" else "text")

@@ -17,6 +17,7 @@ import re
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,15 +119,20 @@ def token_of(path: Path, *, make: bool) -> str:
 
 
 def _make_token(path: Path) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, TOKEN_FILE_MODE)
-    except FileExistsError:
+    if os.path.lexists(path):
         return
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        os.fchmod(file.fileno(), TOKEN_FILE_MODE)  # whatever the umask
-        file.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # it gets its name only when it is whole
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, TOKEN_FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), TOKEN_FILE_MODE)  # whatever the umask
+            file.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was faster
+            path.hardlink_to(part)
+    finally:
+        part.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +194,8 @@ class Doorman:
         """Whether a request comes from our own page. A program says nothing of where it comes from; a browser always does."""
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         foreign = Refusal(403, "that came from another page", hint="use the buttons of this page")
-        ours = origin is not None and origin.lower() in {
-            f"{way}://{host}" for way in ("http", "https") for host in self._hosts
-        }
+        host = headers.get("host", "").lower()  # of all our names the one that this request was sent to
+        ours = origin is not None and origin.lower() in (f"http://{host}", f"https://{host}")
         if site is not None:
             # Under our own Referrer-Policy a form's Origin is "null" even where it is ours.
             return None if site == "same-origin" and (ours or origin in (None, "null")) else foreign

@@ -88,7 +88,9 @@ def build_app(
     app.add_exception_handler(BirdwatchdError, _in_words)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _plain)
-    app.add_middleware(Gate, doorman=doorman, clock=clock)
+    app.add_exception_handler(Exception, _unforeseen)
+    # Before everything, also before what answers when all else fails: no answer goes out without the gate's headers.
+    app.middleware_stack = Gate(app.build_middleware_stack(), doorman, clock)
     return app
 
 
@@ -123,3 +125,10 @@ def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     said = "there is no such page" if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
     return _answer(request, error.status_code, said, "")
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    del error  # it is in the page's log, with where it came from
+    return _answer(
+        request, 500, "something went wrong here that nobody foresaw", "try again; if it comes back, please report it"
+    )

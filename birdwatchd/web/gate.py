@@ -3,6 +3,7 @@
 It stands before the framework, so that no route can be forgotten: limits, host, login, origin, and the headers that every answer has.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
@@ -17,8 +18,13 @@ from birdwatchd.web.access import CSRF_FIELD, CSRF_HEADER, Doorman, Refusal
 log = logging.getLogger(__name__)
 
 BODY_MAX_BYTES = 64 * 1024
+TOO_MUCH = "that is too much at once"
 
-OPEN_TO_ALL = ("/healthz", "/login", "/static/", "/favicon.ico")
+WRONG_TOKEN_S = 0.5
+TELL_EVERY_S = 60.0
+
+LOGIN = "/login"
+OPEN_TO_ALL = ("/healthz", LOGIN, "/static/", "/favicon.ico")
 """What strangers may ask for: nothing there tells anything of the garden."""
 
 HEADERS = {
@@ -34,6 +40,17 @@ HEADERS = {
 }
 """Of every answer that does not say otherwise. Of our own pages only what we serve ourselves is run or shown."""
 
+_ONCE = (
+    b"authorization",
+    b"cookie",
+    b"origin",
+    b"sec-fetch-site",
+    b"content-type",
+    b"content-length",
+    CSRF_HEADER.encode(),
+)
+"""Headers by which is judged: of two, somebody on the way may have heard the other one."""
+
 _HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
@@ -48,6 +65,7 @@ class Gate:
         self._app = app
         self._doorman = doorman
         self._clock = clock
+        self._told_at_s = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -57,33 +75,59 @@ class Gate:
         if scope["type"] != "http":  # nothing here speaks WebSocket
             return
         sent = _with_headers(send)
-        body: bytes | None = None
-        refusal = self._refusal_by_headers(scope)
-        if refusal is None and scope["method"] == "POST":
-            body = await _body(receive)
-            refusal = Refusal(413, "that is too much at once") if body is None else self._refusal_of_change(scope, body)
+        headers = _headers(scope)
+        refusal = self._refusal_by_headers(scope, headers)
         if refusal is not None:
-            await _refuse(scope, sent, refusal)
+            if refusal.status == 401 and "authorization" in headers:
+                await self.wrong_token()
+            await _refuse(scope, headers, sent, refusal)
             return
-        await self._app(scope, receive if body is None else _again(body, receive), sent)
+        if scope["method"] != "POST":
+            await self._app(scope, receive, sent)
+            return
+        try:
+            body = await _body(receive)
+        except _CutShort:  # half of a wish is none
+            return
+        refusal = Refusal(413, TOO_MUCH) if body is None else self._refusal_of_change(scope, headers, body)
+        if refusal is not None:
+            await _refuse(scope, headers, sent, refusal)
+            return
+        await self._app(scope, _again(body or b"", receive), sent)
 
-    def _refusal_by_headers(self, scope: Scope) -> Refusal | None:
+    async def wrong_token(self) -> None:
+        """Somebody gave one. It cannot be guessed; who tries shall neither keep us busy nor go unseen."""
+        now_s = self._clock()
+        if abs(now_s - self._told_at_s) >= TELL_EVERY_S:
+            self._told_at_s = now_s
+            log.warning("somebody tried to log in to the page with a wrong token")
+        await asyncio.sleep(WRONG_TOKEN_S)
+
+    def _refusal_by_headers(self, scope: Scope, headers: dict[str, str]) -> Refusal | None:
         names = [(name.lower(), value) for name, value in scope["headers"]]
         if refusal := self._doorman.check_host([value.decode("latin-1") for name, value in names if name == b"host"]):
             return refusal
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return Refusal(405, "this page cannot do that")
-        headers = _headers(scope)
+        if not scope["path"].startswith("/"):  # a whole address, as proxies are asked
+            return Refusal(400, "this is no proxy")
+        if any(sum(name == once for name, _ in names) > 1 for once in _ONCE) or {
+            "transfer-encoding",
+            "content-length",
+        } <= set(headers):
+            return Refusal(400, "this request says two things at once")
+        if int(headers.get("content-length", "0")) > BODY_MAX_BYTES:
+            return Refusal(413, TOO_MUCH)
         who = self._doorman.who(headers, _cookies(headers.get("cookie", "")), self._clock())
-        scope.setdefault("state", {})["who"] = who
-        scope["state"]["keys"] = self._doorman.keys
+        scope.setdefault("state", {}).update(who=who, keys=self._doorman.keys, wrong_token=self.wrong_token)
         if who is None and not _is_open(scope["path"]):
             return Refusal(401, "please log in first")
         return None
 
-    def _refusal_of_change(self, scope: Scope, body: bytes) -> Refusal | None:
-        headers, who = _headers(scope), scope["state"]["who"]
-        if who is None:  # the login form: there is no session yet, but only our own page may send it
+    def _refusal_of_change(self, scope: Scope, headers: dict[str, str], body: bytes) -> Refusal | None:
+        who = scope["state"]["who"]
+        if who is None or scope["path"] == LOGIN:
+            # The login form: who sends it knows the token, or achieves nothing. But only our own page may send it.
             return self._doorman.check_origin(headers, is_program=False)
         csrf = headers.get(CSRF_HEADER, "")
         if not csrf and headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
@@ -106,13 +150,17 @@ def _cookies(header: str) -> dict[str, str]:
         return {}
 
 
+class _CutShort(Exception):
+    """They hung up before they had said all."""
+
+
 async def _body(receive: Receive) -> bytes | None:
     """All of it; None if it is more than we take."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return bytes(body)
+            raise _CutShort
         body += message.get("body", b"")
         if len(body) > BODY_MAX_BYTES:
             return None
@@ -141,18 +189,23 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
+async def _refuse(scope: Scope, given: dict[str, str], send: Send, refusal: Refusal) -> None:
     headers: list[tuple[bytes, bytes]] = []
-    if refusal.status == 401 and scope["method"] in ("GET", "HEAD") and wants_page(scope):
+    status = refusal.status
+    if status == 401 and scope["method"] in ("GET", "HEAD") and wants_page(scope):
         status, body = 303, b""
         headers.append((b"location", b"/login?to=" + quote(scope["path"]).encode()))
+    elif wants_page(scope):
+        body = "\n".join(filter(None, [refusal.error, refusal.hint])).encode()
+        headers.append((b"content-type", b"text/plain; charset=utf-8"))
     else:
-        status = refusal.status
         body = json.dumps({"error": refusal.error, "hint": refusal.hint}).encode()
         headers.append((b"content-type", b"application/json"))
-        if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     headers.append((b"content-length", str(len(body)).encode()))
+    if "transfer-encoding" in given or given.get("content-length", "0") != "0":
+        headers.append((b"connection", b"close"))  # what is still to come is not waited for
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -24,6 +24,7 @@ async def enter(request: Request) -> Response:
     to = _own_path(str(fields.get("to", "/")))
     keys = request.state.keys
     if not keys.fits(str(fields.get("token", "")).strip()):
+        await request.state.wrong_token()
         return page(request, "login.html", status=401, to=to, error="That is not the token of this page.")
     answer = RedirectResponse(to, status_code=303)
     answer.set_cookie(
@@ -32,6 +33,7 @@ async def enter(request: Request) -> Response:
         max_age=SESSION_S,
         httponly=True,
         samesite="strict",
+        secure=request.headers.get("origin", "").lower().startswith("https:"),  # a proxy with TLS stands before us
         path="/",
     )
     return answer

@@ -1,24 +1,32 @@
 """The page as a process: a socket of its own or one that systemd hands over, and uvicorn on it."""
 
 import ipaddress
+import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import ConfigError
-from birdwatchd.core.settings import Settings
+from birdwatchd.core.settings import Settings, Web
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.web.access import Doorman, Keys, token_of
 from birdwatchd.web.app import build_app
+from birdwatchd.web.protocol import PatientToAPoint
 
-CONNECTIONS_MAX = 32
 HEADER_MAX_BYTES = 16 * 1024
 IDLE_S = 10
 LAST_ANSWERS_S = 3
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+HTTP_PORT = 80
+_TCP = (socket.AF_INET, socket.AF_INET6)
 
 _FIRST_HANDED_DOWN = 3
 """Number of the first socket that a service manager hands over (sd_listen_fds(3))."""
@@ -40,53 +48,72 @@ def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str], N
         ConfigError: it cannot start.
     """
     keys = Keys(token_of(token_file(settings.root), make=True))
-    handed = _handed_down()
+    handed = _handed_down()  # then whoever set up that socket has said who may reach it
     if handed is None and not allow_remote and not is_loopback(settings.web.host):
         raise ConfigError(
             f"host is {settings.web.host!r} under [web] in config.toml, which others in your network can reach",
             hint="if you want that, start with --allow-remote; the page speaks plain http, so put a proxy with TLS before it",
         )
-    app = build_app(settings, Doorman(keys, own_hosts(settings)))
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS_MAX,
-        timeout_keep_alive=IDLE_S,
-        timeout_graceful_shutdown=LAST_ANSWERS_S,
-        h11_max_incomplete_event_size=HEADER_MAX_BYTES,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        proxy_headers=False,
-    )
-    with handed or _bound(settings) as listening:
-        # Else each small answer waits 40 ms for the browser's word that it has the headers.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with handed or _bound(settings.web) as listening:
+        if listening.family in _TCP:
+            # Else each small answer waits 40 ms for the browser's word that it has the headers.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        web = _as_it_listens(settings.web, listening)
+        app = build_app(settings, Doorman(keys, own_hosts(web)))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=IDLE_S,
+                timeout_graceful_shutdown=LAST_ANSWERS_S,
+                h11_max_incomplete_event_size=HEADER_MAX_BYTES,
+                http=PatientToAPoint,
+                ws="none",
+                lifespan="off",
+                proxy_headers=False,
+            )
+        )
+        # What is no request is told to who sent it; it must not fill our log.
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
+        app.state.closing = lambda: server.should_exit  # else who listens would keep us from ending
         notifier = Notifier.from_environment()
         notifier.ready("serving the page")
-        announce(f"the page is at {address(settings)}")
-        server = uvicorn.Server(config)
-        app.state.closing = lambda: server.should_exit  # else who listens would keep us from ending
-        server.run(sockets=[listening])
+        announce(f"the page is at {address(web)}")
+        with _signals(server):
+            server.run(sockets=[listening])
         notifier.stopping()
 
 
-def address(settings: Settings) -> str:
+@contextmanager
+def _signals(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn stops at SIGTERM and SIGINT, then gives them once more to whoever was there before. That shall be no end by force."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def address(web: Web) -> str:
     """What a person types into the browser on this computer."""
-    host = settings.web.host if settings.web.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.web.port}"
+    host = web.host if web.host not in EVERYWHERE else "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{web.port}"
 
 
-def own_hosts(settings: Settings) -> frozenset[str]:
-    """The Host headers that are ours: this computer's own names, where it listens, and what the settings add."""
-    names = {"127.0.0.1", "localhost", "[::1]", *settings.web.hosts}
-    host = settings.web.host
-    if host not in ("0.0.0.0", "::"):  # noqa: S104
-        names.add(f"[{host}]" if ":" in host else host)
-    with_port = {f"{name}:{settings.web.port}" for name in names}
-    return frozenset(name.lower() for name in with_port | {*settings.web.hosts})
+def own_hosts(web: Web) -> frozenset[str]:
+    """The Host headers that are ours, lower case: this computer's own names, where it listens, and what the settings add."""
+    names = {"127.0.0.1", "localhost", "[::1]", *web.hosts}
+    if web.host not in EVERYWHERE:
+        names.add(f"[{web.host}]" if ":" in web.host else web.host)
+    as_told = names if web.port == HTTP_PORT else {*web.hosts}  # browsers leave out the port that all know
+    return frozenset(name.lower() for name in {f"{name}:{web.port}" for name in names} | as_told)
 
 
 def is_loopback(host: str) -> bool:
@@ -99,15 +126,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _bound(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.web.host else socket.AF_INET
+def _bound(web: Web) -> socket.socket:
+    family = socket.AF_INET6 if ":" in web.host else socket.AF_INET
     try:
-        return socket.create_server((settings.web.host, settings.web.port), family=family)
+        return socket.create_server((web.host, web.port), family=family)
     except OSError as error:
         raise ConfigError(
-            f"cannot listen at {settings.web.host} port {settings.web.port}: {error.strerror}",
+            f"cannot listen at {web.host} port {web.port}: {error.strerror}",
             hint="is it running already? Or choose another port under [web] in config.toml",
         ) from error
+
+
+def _as_it_listens(web: Web, listening: socket.socket) -> Web:
+    """The settings with the address that holds: a socket that was handed over may have another one than they say."""
+    if listening.family not in _TCP:
+        return web
+    host, port = listening.getsockname()[:2]
+    return web.model_copy(update={"host": web.host if web.host == "localhost" else host, "port": port})
 
 
 def _handed_down() -> socket.socket | None:
