@@ -50,7 +50,7 @@ class Answering:
         self._now = now
 
     def answer(self, request: Request) -> Work:
-        """Name all photos of a wish, and move each to where that name belongs.
+        """Name all photos of a wish, and move each to where that name belongs; without a species, take their names away.
 
         A photo that is gone meanwhile, or of which somebody has said something since, is told in the result and stops no other.
 
@@ -58,7 +58,7 @@ class Answering:
             UsageError: the name cannot be a folder.
             TransientError: not now; photos that have their name keep it.
         """
-        species = shelving.species_name(str(request.arguments["species"]))
+        species = _species_of(request)
         source = source_of(request.arguments)
         photo_ids = [int(photo_id) for photo_id in request.arguments["photo_ids"]]
         before = self._definite(request, photo_ids)
@@ -97,7 +97,7 @@ class Answering:
             photo["path"].rpartition("/")[0],
         )
 
-    def _name(self, photo_id: int, species: str, before: Before | None, source: str, actor: str | None) -> None:
+    def _name(self, photo_id: int, species: str | None, before: Before | None, source: str, actor: str | None) -> None:
         photo = self._saying.kept_photo(photo_id)
         if before is None:
             raise Refused(f"photo {photo_id} was not there when the answer came", hint="answer it once more")
@@ -105,6 +105,9 @@ class Answering:
         if words and [(word["source"], word["label"]) for word in words] != [(source, species)]:
             raise Refused(f"somebody has said more of photo {photo_id} since", hint="their word counts")
         said = Said(species, source, actor, self._now())
+        if species is None:
+            self._saying.withdraw(photo, said)
+            return
         result = self._saying.name(photo, species, said, Reason.LABELLED)
         if not result["changed"] and not words:
             self._store.journeys.record_label(photo["id"], said)  # the name that it has already: they are sure of it
@@ -127,7 +130,7 @@ class Answering:
         if answer.outcome is None:
             withdrawn = {"species": answer.arguments["species"], "named": [], "left": [], "withdrawn": True}
             self._store.requests.finish(number, "done", withdrawn, at=self._now())
-        species = shelving.species_name(str(answer.arguments["species"]))
+        species = _species_of(answer)
         source = source_of(answer.arguments)
         before = before_of(answer.arguments)
         back: list[int] = []
@@ -141,7 +144,7 @@ class Answering:
                 left.append({"photo_id": photo_id, "error": error.message, "hint": error.hint})
         return {"answer": number, "species": species, "back": back, "left": left}
 
-    def _give_back(self, photo_id: int, species: str, then: Before, source: str, actor: str | None) -> bool:
+    def _give_back(self, photo_id: int, species: str | None, then: Before, source: str, actor: str | None) -> bool:
         """False when the answer has not reached it."""
         photo = self._saying.kept_photo(photo_id)
         words = self._store.queue.words_after(photo["id"], then.label_id)
@@ -157,6 +160,11 @@ class Answering:
         elif said is not None:
             self._store.journeys.record_label(photo["id"], said)
         return True
+
+
+def _species_of(answer: Request) -> str | None:
+    species = answer.arguments["species"]
+    return None if species is None else shelving.species_name(str(species))
 
 
 def what_stands(label: str | None, words: Iterable[Row], source: str) -> list[str | None]:

@@ -138,6 +138,23 @@ class Saying:
         path = self.relocate(photo, folder, outcome, reason, said)
         return result | {"changed": True, "path": path}
 
+    def withdraw(self, photo: Row, said: Said) -> None:
+        """Write down that it has no name any more, and let it wait in `review/`; without a name it is left where it is.
+
+        Args:
+            photo: as `kept_photo` gives it.
+
+        Raises:
+            TransientError: it stays where it is; the plan is carried out later.
+        """
+        if photo["human_label"] is None:
+            return
+        folder = shelving.folder_of(State.REVIEW, label=photo["label"])
+        if photo["state"] == State.REVIEW and photo["path"].rpartition("/")[0] == folder:
+            self._store.journeys.record_label(photo["id"], said)
+        else:
+            self.relocate(photo, folder, State.REVIEW, Reason.WITHDRAWN, said)
+
     def relocate(self, photo: Row, folder: str, outcome: State, reason: str, said: Said | None) -> str:
         """Move a photo, with the word that asks for it, if one does; returns where it lies then.
 

@@ -71,6 +71,25 @@ def test_the_same_name_again_says_that_it_is_no_slip(garden: Garden) -> None:
     assert said(garden) == [(1, "robin", "web")] * 2
 
 
+def test_a_name_is_taken_away_and_the_photo_waits_for_another(garden: Garden) -> None:
+    answer(garden, 1, 2)
+    request = garden.wish("answers", photo_ids=[1, 3], species=None)
+    assert request.result == {"species": None, "named": [1, 3], "left": []}
+    assert said(garden)[2:] == [(1, None, "web")]
+    assert folders(garden)[1].startswith("review/")
+    assert folders(garden)[2] == "library/robin"
+    assert {row["photo_id"] for row in garden.store.connection.rows("SELECT * FROM review_queue")} == {1, 3}
+
+
+def test_a_name_that_was_taken_away_comes_back(garden: Garden) -> None:
+    answer(garden, 1)
+    away = garden.wish("answers", photo_ids=[1], species=None)
+    back = take_back(garden, away)
+    assert (back.result["back"], back.result["left"]) == ([1], [])
+    assert said(garden) == [(1, "robin", "web"), (1, None, "web"), (1, "robin", "web")]
+    assert folders(garden)[1] == "library/robin"
+
+
 def test_an_answer_taken_back_leaves_all_as_it_was(garden: Garden) -> None:
     before = photos(garden)
     back = take_back(garden, answer(garden, 1, 2, 3))

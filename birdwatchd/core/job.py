@@ -4,6 +4,7 @@ JOB/job.json          what to learn from; never changed once written
 JOB/embeddings.npy    float32, a row for each photo of the job, in its order
 JOB/report.json       the answer: written last, so that it is there only when all is done
 JOB/KIND-HASH.onnx    the candidate
+JOB/hardest.json      photos worth a second look (`hardest`)
 JOB/verdict.json      what the daemon made of it (`gate.Verdict`); from then on a page about the training can be made
 JOB/batch.png         photos as the network sees them, if the training looks at photos
 

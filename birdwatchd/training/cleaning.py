@@ -11,11 +11,14 @@ their names throughout. A species that looks different now (a female, a young bi
 A label that somebody gave twice is not doubted.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from birdwatchd.core.hardest import NEIGHBOURS as NEIGHBOURS_TOLD
+from birdwatchd.core.hardest import Hard, hardest
 from birdwatchd.core.job import Doubt
 from birdwatchd.core.splits import look_alikes
 from birdwatchd.training import linear
@@ -57,10 +60,12 @@ class Doubts:
     Attributes:
         held_back: not to be trained on; shape (N,).
         found: all that is doubted, the worst first, for people.
+        hardest: what fits its name worst, doubted or not, for people as well.
     """
 
     held_back: Mask
     found: tuple[Doubt, ...]
+    hardest: tuple[Hard, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,27 @@ def doubts(lesson: Lesson, rng: np.random.Generator) -> Doubts:
     ]
     whole = np.zeros(len(lesson.labels), dtype=bool)
     whole[asked] = held_back
-    return Doubts(whole, tuple(found))
+    return Doubts(
+        whole, tuple(found), hardest(_how_hard(lesson, asked, said.names, {one.photo_id: one for one in found}))
+    )
+
+
+def _how_hard(lesson: Lesson, asked: Labels, names: Array, doubted: dict[int, Doubt]) -> Iterator[Hard]:
+    for place, said in zip(asked.tolist(), names, strict=True):
+        example = lesson.job.examples[place]
+        doubt = doubted.get(example.photo_id)
+        likely = int(said.argmax()) if doubt is None else lesson.names.index(doubt.likely)
+        yield Hard(
+            photo_id=example.photo_id,
+            sha256=example.sha256,
+            label=example.label,
+            own=float(said[lesson.labels[place]]),
+            likely=lesson.names[likely],
+            probability=float(said[likely]),
+            held_out=example.held_out,
+            suspected=doubt is not None,
+            neighbours=() if doubt is None else doubt.neighbours[:NEIGHBOURS_TOLD],
+        )
 
 
 def near_copies(lesson: Lesson) -> tuple[tuple[int, ...], ...]:

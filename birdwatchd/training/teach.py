@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from birdwatchd.core import hardest
 from birdwatchd.core.errors import Refused
+from birdwatchd.core.hardest import HARDEST_FILE
 from birdwatchd.core.job import REPORT_FILE, Report
 from birdwatchd.core.preprocess import to_model_input
 from birdwatchd.core.thresholds import expected_calibration_error
@@ -41,13 +43,18 @@ def teach(folder: Path, tell: Tell) -> Report:
         doubts=doubts.found,
         near_copies=cleaning.near_copies(lesson),
     )
-    part = folder / f"{REPORT_FILE}.part"
+    _write(folder / HARDEST_FILE, hardest.to_json(doubts.hardest))
+    _write(folder / REPORT_FILE, report.to_json())  # last: it says that all is done
+    return report
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
-        file.write(report.to_json())
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(folder / REPORT_FILE)
-    return report
+    part.replace(path)
 
 
 def _learn(lesson: Lesson, folder: Path, tell: Tell) -> Learned:

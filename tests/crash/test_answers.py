@@ -19,8 +19,10 @@ WISHES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("answers", {"photo_ids": [1, 3], "species": "wren"}),
     ("answers", {"photo_ids": [3], "species": "wren"}),
     ("take-back", {"request_id": 4}),
+    ("answers", {"photo_ids": [3], "species": None}),
+    ("take-back", {"request_id": 6}),
 )
-"""A group named, and taken back; another name; a name once more, and that taken back too."""
+"""A group named, and taken back; another name; a name once more, and that taken back too; a name taken away, and given back."""
 
 WORDS = [
     (1, "robin"),
@@ -30,6 +32,8 @@ WORDS = [
     (1, "wren"),
     (3, "wren"),
     (3, "wren"),
+    (3, "wren"),
+    (3, None),
     (3, "wren"),
 ]
 

@@ -172,3 +172,18 @@ def test_photos_that_look_the_same_are_told_in_groups() -> None:
     embeddings[7] = embeddings[2]
     embeddings[9] = embeddings[7] * 1.5  # brighter
     assert near_copies(lesson(embeddings, truth)) == ((2, 7, 9),)
+
+
+def test_the_photos_that_fit_worst_are_told_for_a_second_look() -> None:
+    truth = shuffled(3, 40, seed=1)
+    given = truth.copy()
+    given[:3] = (truth[:3] + 1) % 3
+    held_out = np.zeros(len(truth), dtype=bool)
+    held_out[100:] = True
+    found = doubts(lesson(looks(truth, seed=1), given, held_out=held_out), np.random.default_rng(1))
+    assert {one.photo_id for one in found.hardest if one.suspected} == {0, 1, 2}
+    worst = found.hardest[0]
+    assert (worst.label, worst.likely) == (f"bird {given[worst.photo_id]}", f"bird {truth[worst.photo_id]}")
+    assert worst.own < 0.1 < worst.probability
+    assert worst.neighbours
+    assert {one.held_out for one in found.hardest} == {True, False}

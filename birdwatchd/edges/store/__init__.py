@@ -17,6 +17,7 @@ from birdwatchd.edges.store.news import News
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.queue import Queue
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
+from birdwatchd.edges.store.second_looks import SecondLooks
 from birdwatchd.edges.store.visits import Visit, Visits
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Requests",
     "Row",
     "Said",
+    "SecondLooks",
     "Store",
     "Twin",
     "Visit",
@@ -60,6 +62,7 @@ class Store:
         self.models = Models(connection)
         self.histories = Histories(connection)
         self.news = News(connection)
+        self.second_looks = SecondLooks(connection)
         self.audits = Audits(connection)
         self.answers = Answers(connection)
         self.looks = Looks(connection)
