@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import Refused
-from birdwatchd.core.species_names import names_of, shown
+from birdwatchd.core.species_names import Names, names_of, shown
 from birdwatchd.edges import store as log
 from birdwatchd.edges.store import Store
 from birdwatchd.web.asking import known_species, names_then, open_wishes
@@ -38,7 +38,10 @@ class AnswerIn(BaseModel):
     """One name for one or more photos."""
 
     key: _Key = Field(description="Anything that nobody sends twice. Sent again, the same answer is given once.")
-    species: str = Field(max_length=200, description="The label, such as `house-finch`; `empty` for no bird.")
+    species: str | None = Field(
+        max_length=200,
+        description="The label, such as `house-finch`; `empty` for no bird; null takes the name away, and the photo waits for another.",
+    )
     photos: list[Seen] = Field(min_length=1, max_length=AT_ONCE)
     new_species: bool = Field(default=False, description="Whether a name may be one that nobody has used here yet.")
 
@@ -47,7 +50,7 @@ class AnswerOut(BaseModel):
     """The answer is in the log; the photos move within a second or so."""
 
     request_id: int = Field(description="For `POST /api/undo`.")
-    species: str
+    species: str | None
     name: str
     count: int
     told: dict[int, str] = Field(description="What the machine had taken audited photos for.")
@@ -67,7 +70,7 @@ class UndoOut(BaseModel):
 
     request_id: int
     answer: int
-    species: str
+    species: str | None
     name: str
     photo_ids: list[int]
 
@@ -89,7 +92,7 @@ def answer(request: Request, given: AnswerIn) -> Any:
     """All photos get the name, or none: 409 tells in `stale` which were named otherwise since, or are gone. 422 with `is_new` means
     that nobody has used that name here yet; send it again with `new_species` if it is meant."""
     state = request.app.state
-    species = shelving.species_name(given.species)
+    species = None if given.species is None else shelving.species_name(given.species)
     told: dict[int, str] = {}
 
     def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
@@ -97,7 +100,7 @@ def answer(request: Request, given: AnswerIn) -> Any:
             return same
         photo_ids = list(dict.fromkeys(photo.photo_id for photo in given.photos))
         names = names_then(store, open_wishes(store), photo_ids)
-        if not given.new_species:
+        if species is not None and not given.new_species:
             _check_known(species, known_species(store, names))
         _check_seen(given.photos, names)
         audits = store.queue.guesses_put_up(photo_ids)
@@ -112,8 +115,8 @@ def answer(request: Request, given: AnswerIn) -> Any:
         return _refused(409, stale, stale=stale.photo_ids)
     except NewSpecies as unknown:
         return _refused(422, unknown, is_new=True)
-    species = str(left.arguments["species"])
-    name, count = shown(species, names_of(state.settings)), len(left.arguments["photo_ids"])
+    species = left.arguments["species"]
+    name, count = called(species, names_of(state.settings)), len(left.arguments["photo_ids"])
     return AnswerOut(request_id=left.id, species=species, name=name, count=count, told=told)
 
 
@@ -138,14 +141,19 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
 
     with state.log.wishing() as store:
         left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now())
-    species = str(left.arguments["species"])
+    species = left.arguments["species"]
     return UndoOut(
         request_id=left.id,
         answer=int(left.arguments["request_id"]),
         species=species,
-        name=shown(species, names_of(state.settings)),
+        name=called(species, names_of(state.settings)),
         photo_ids=left.arguments["photo_ids"],
     )
+
+
+def called(species: str | None, names: Names) -> str:
+    """What an answer has made of its photos, for people."""
+    return "set aside" if species is None else shown(species, names)
 
 
 def last_answer(store: Store) -> log.Request | None:

@@ -17,6 +17,7 @@ from birdwatchd.core.settings import Settings
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.web import (
     answers,
+    cleaner,
     events,
     home,
     learning,
@@ -35,6 +36,7 @@ from birdwatchd.web.pages import page
 
 ROOMS = (
     answers,
+    cleaner,
     events,
     home,
     learning,

@@ -182,14 +182,14 @@ def _wish(store: Store, request: Request) -> Wish | None:
         case "label":
             return Wish(request.id, [int(told["photo_id"])], str(told["species"]))
         case "answers":
-            return Wish(request.id, [int(one) for one in told["photo_ids"]], str(told["species"]))
+            return Wish(request.id, [int(one) for one in told["photo_ids"]], told["species"])
         case "take-back":
             answer = store.requests.find(int(told["request_id"]))
             if answer is None:
                 return None
             before = {int(one): was["label"] for one, was in answer.arguments.get("before", {}).items()}
             photo_ids = [int(one) for one in answer.arguments["photo_ids"]]
-            return Wish(request.id, photo_ids, None, answer.id, before, str(answer.arguments["species"]))
+            return Wish(request.id, photo_ids, None, answer.id, before, answer.arguments["species"])
         case _:
             return None
 

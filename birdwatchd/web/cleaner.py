@@ -31,7 +31,9 @@ TRIED = 5
 """So many of the newest trainings are asked for their list: the newest may have come to its end just now."""
 
 Split = Literal["learned", "held-out"]
-Species = Annotated[str | None, Query(max_length=200, description="A label; without one, the names that are probably wrong.")]
+Species = Annotated[
+    str | None, Query(max_length=200, description="A label; without one, the names that are probably wrong.")
+]
 
 
 class Choice(StrEnum):
@@ -115,7 +117,7 @@ def everything(request: Request, species: Species = None, split: Split = "learne
             return Cleaner(training=None, suspected=0, species=[], photos=[], more=0)
         chosen = [one for one in lesson.photos if _is_meant(one, species or None, split)]
         suspects = [one for one in lesson.photos if one.suspected]
-        choices = _Choices(log, lesson, {one.photo_id: one for one in [*chosen, *suspects]}.values(), names)
+        choices = _Choices(log, lesson, [*chosen, *suspects], names)
         photos = sorted(choices.told(chosen), key=lambda one: one.choice is not None)  # stable: the worst first
         left = sum(one.choice is None for one in photos)
         return Cleaner(

@@ -17,7 +17,12 @@ from birdwatchd.web.access import Session
 PhotoId = Annotated[int, InPath(ge=1, le=2**63 - 1, description="number of a photo in the log")]
 """Of every path that names a photo: `/photos/12`. Anything else is a page that does not exist."""
 
-PLACES = (("/", "Garden"),)
+PLACES = (
+    ("/", "Garden"),
+    ("/review", "Review"),
+    ("/cleaner", "Cleaner"),
+    ("/models", "Models"),
+)
 """The pages that every page leads to."""
 
 _TEMPLATES = Environment(

@@ -10,6 +10,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.deciding import IN_WORDS
 from birdwatchd.core.species_names import WELL_KNOWN, Names, names_of, shown, spellings
 from birdwatchd.edges.store import Row, Store
+from birdwatchd.web.answers import called as called_by
 from birdwatchd.web.answers import last_answer
 from birdwatchd.web.asking import Asked, known_species, names_then, open_wishes
 from birdwatchd.web.pages import page
@@ -63,11 +64,17 @@ class SpeciesOut(BaseModel):
     used: int = Field(description="How often it was given lately; 0 for one that nobody has used here yet.")
 
 
+class NamesOut(BaseModel):
+    """For whoever chooses one."""
+
+    species: list[SpeciesOut]
+
+
 class LastAnswer(BaseModel):
     """What `POST /api/undo` takes back."""
 
     request_id: int
-    species: str
+    species: str | None
     name: str
     count: int
 
@@ -107,8 +114,8 @@ def queue(request: Request) -> QueueOut:
         last = last_answer(store)
     undo = None
     if last is not None:
-        species, count = str(last.arguments["species"]), len(last.arguments["photo_ids"])
-        undo = LastAnswer(request_id=last.id, species=species, name=shown(species, names), count=count)
+        species, count = last.arguments["species"], len(last.arguments["photo_ids"])
+        undo = LastAnswer(request_id=last.id, species=species, name=called_by(species, names), count=count)
     return QueueOut(
         groups=_groups(asked, called, known, names),
         species=_species(known, used, names),
@@ -116,6 +123,15 @@ def queue(request: Request) -> QueueOut:
         left_this_week=asked.left_this_week,
         undo=undo,
     )
+
+
+@router.get("/api/names", operation_id="names", summary="Names that can be given")
+def names(request: Request) -> NamesOut:
+    """Those in use, the most used first, then others that many people know."""
+    with request.app.state.log.reading() as store:
+        known = known_species(store, names_then(store, open_wishes(store)))
+        used = store.queue.used_lately(of_the_latest=LATELY)
+    return NamesOut(species=_species(known, used, names_of(request.app.state.settings)))
 
 
 @router.get("/api/queue/count", operation_id="queueCount", summary="How many photos wait for an answer")

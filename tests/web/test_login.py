@@ -14,3 +14,10 @@ def test_the_link_logs_in_and_leaves_no_token_behind(root: Path, open_page: Open
         page.click("button.primary")
         page.wait_for_url(f"{served.address}/static/icon.svg")
         assert served.token not in page.content()
+
+
+def test_the_link_works_for_who_is_logged_in_already(root: Path, open_page: OpenPage) -> None:
+    with page_of(root) as served:
+        page = open_page(served, "/static/icon.svg")
+        page.goto(f"{served.address}/login?to=/static/base.css#token={served.token}")
+        page.wait_for_url(f"{served.address}/static/base.css")
