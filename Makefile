@@ -74,7 +74,7 @@ bench: .venv/ready-dev
 # Versions and hashes only: where they come from is the installing machine's business.
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml
 lock: .venv/bin/uv
-	$(LOCK) --output-file requirements/base.txt
+	$(LOCK) --extra web --output-file requirements/base.txt
 	$(LOCK) --extra dev --extra web --output-file requirements/dev.txt --constraint requirements/base.txt
 	$(LOCK) --extra dev --extra web --extra train --output-file requirements/train.txt --constraint requirements/dev.txt
 

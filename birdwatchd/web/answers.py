@@ -87,7 +87,7 @@ class NewSpecies(Refused):
     """Nobody has used this name here yet."""
 
 
-@router.post("/answers", operation_id="answer", summary="Name photos")
+@router.post("/answers", operation_id="answer", summary="Name photos", response_model=AnswerOut)
 def answer(request: Request, given: AnswerIn) -> Any:
     """All photos get the name, or none: 409 tells in `stale` which were named otherwise since, or are gone. 422 with `is_new` means
     that nobody has used that name here yet; send it again with `new_species` if it is meant."""

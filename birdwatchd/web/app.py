@@ -23,6 +23,7 @@ from birdwatchd.web import (
     learning,
     login,
     models,
+    openapi,
     pictures,
     reports,
     review,
@@ -42,6 +43,7 @@ ROOMS = (
     learning,
     login,
     models,
+    openapi,
     pictures,
     reports,
     review,
@@ -73,11 +75,13 @@ def build_app(
     app = FastAPI(
         title="birdwatchd",
         version=__version__,
-        description="What the page uses. Log in with `Authorization: Bearer TOKEN`; `birdwatchd web --token` tells it.",
+        description="What the page uses. Log in with `Authorization: Bearer TOKEN`; `birdwatchd web --link` tells it.",
         docs_url=None,  # FastAPI's pages for it take their scripts from other servers
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        generate_unique_id_function=openapi.name_of,
     )
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]  # how FastAPI wants it exchanged
     app.state.settings = settings
     app.state.log = Log(settings.root, now=now)
     app.state.clock = clock

@@ -23,7 +23,8 @@ _HARMLESS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 """Of pictures, which somebody else has made: whatever they may be, in a browser they can do nothing."""
 
 
-@router.api_route("/thumbnails/{photo_id}", methods=["GET", "HEAD"], response_class=Response)
+@router.head("/thumbnails/{photo_id}", include_in_schema=False, response_class=Response)
+@router.get("/thumbnails/{photo_id}", response_class=Response)
 def thumbnail(request: Request, photo_id: PhotoId) -> Response:
     """A small JPEG of the bird, without metadata; a grey sign where none was made (the photo cannot be read)."""
     sha256 = _photo(request, photo_id)["sha256"]
@@ -42,7 +43,8 @@ def thumbnail(request: Request, photo_id: PhotoId) -> Response:
         return Response(file.read(shown.THUMBNAIL_MAX_BYTES), media_type="image/jpeg", headers=headers)
 
 
-@router.api_route("/originals/{photo_id}", methods=["GET", "HEAD"], response_class=Response)
+@router.head("/originals/{photo_id}", include_in_schema=False, response_class=Response)
+@router.get("/originals/{photo_id}", response_class=Response)
 def original(request: Request, photo_id: PhotoId) -> Response:
     """The photo as it came, byte for byte, to save. What lies in quarantine is not given out."""
     row = _photo(request, photo_id)
