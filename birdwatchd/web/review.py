@@ -179,7 +179,11 @@ def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Nam
                 for one, label in asked.alike.get(photo_id, ())
             ],
         }
-    reason = "birdwatchd was sure; was it right?" if is_blind else IN_WORDS.get(row["reason"], row["reason"] or "")
+    reason = (
+        "a check whether birdwatchd is right when it is sure; it tells its guess after your answer"
+        if is_blind
+        else IN_WORDS.get(row["reason"], row["reason"] or "")
+    )
     return CardOut(
         photo_id=photo_id,
         seen=called.get(photo_id),

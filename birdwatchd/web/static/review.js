@@ -21,12 +21,24 @@ let done = Number(sessionStorage.getItem("birdwatchd-answered") ?? 0);
 let digits = [];
 
 const key = () => (crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}-0`);
-const shownGroups = () => queue.groups
-  .map((group) => ({ ...group, cards: group.cards.filter((card) => !answered.has(card.photo_id)) }))
-  .filter((group) => group.cards.length);
-const order = () => shownGroups().flatMap((group) => group.cards.map((card) => card.photo_id));
-const groupOf = (id) => shownGroups().find((group) => group.cards.some((card) => card.photo_id === id));
-const cardOf = (id) => queue.groups.flatMap((group) => group.cards).find((card) => card.photo_id === id);
+/** What is shown now; found anew when the queue or what is answered has changed. */
+let now = null;
+function shown() {
+  if (!now) {
+    const groups = queue.groups
+      .map((group) => ({ ...group, cards: group.cards.filter((card) => !answered.has(card.photo_id)) }))
+      .filter((group) => group.cards.length);
+    const home = new Map(groups.flatMap((group) => group.cards.map((card) => [card.photo_id, group])));
+    const cards = new Map(queue.groups.flatMap((group) => group.cards.map((card) => [card.photo_id, card])));
+    now = { groups, order: [...home.keys()], home, cards };
+  }
+  return now;
+}
+const changed = () => { now = null; };
+const shownGroups = () => shown().groups;
+const order = () => shown().order;
+const groupOf = (id) => shown().home.get(id);
+const cardOf = (id) => shown().cards.get(id);
 const nameOf = (species) => species === "empty" ? "No bird" : queue.species.find((one) => one.species === species)?.name ?? species;
 const photos = (count) => count === 1 ? "1 photo" : `${count} photos`;
 
@@ -53,36 +65,49 @@ function picture(card) {
 }
 
 function heading(group) {
-  if (group.audit) return "What are these? birdwatchd was sure, and tells its guess afterwards";
+  if (group.audit) return "A check: birdwatchd was sure of these";
   if (group.species === null) return "Like nothing that you have named";
-  return `Probably ${group.name}`;
+  return group.is_new ? `These look alike: perhaps ${group.name}` : `Probably ${group.name}`;
 }
 
-function section(group, number) {
-  const title = el("h2", { id: `group-${number}` }, heading(group));
-  const tools = el("div", { class: "row" },
-    el("button", { type: "button", "data-select": number }, "Select all"));
-  if (group.species !== null) {
-    tools.append(el("button", { type: "button", class: "primary", "data-all": number }, `All ${group.cards.length > 1 ? group.cards.length : ""} are ${group.name}`.replace("All  are", "It is")));
-  }
-  return el("section", { class: "group", "aria-labelledby": `group-${number}` },
-    el("header", {}, title, el("span", { class: "soft" }, photos(group.cards.length)), tools),
-    el("ul", { class: "cards" }, ...group.cards.map(picture)));
+function section() {
+  return el("section", { class: "group" },
+    el("header", {}, el("h2"), el("span", { class: "soft" }), el("div", { class: "row" },
+      el("button", { type: "button", "data-select": "" }, "Select all"),
+      el("button", { type: "button", class: "primary", "data-all": "" }))),
+    el("ul", { class: "cards" }));
 }
 
-/** Draw all groups; pictures that are there already stay, so that nothing flickers. */
+/** Make a list of children the wanted one; what is there already is not touched, so that nothing flickers and little is painted. */
+function become(parent, wanted) {
+  const stay = new Set(wanted);
+  for (const child of [...parent.children]) if (!stay.has(child)) child.remove();
+  if (wanted.some((child, place) => parent.children[place] !== child)) parent.replaceChildren(...wanted);
+}
+
 function draw() {
-  const before = new Map([...document.querySelectorAll(".pick")].map((pick) => [Number(pick.dataset.id), pick.parentElement]));
+  const pictures = new Map([...document.querySelectorAll(".pick")].map((pick) => [Number(pick.dataset.id), pick.parentElement]));
+  const sections = new Map([...$("groups").children].map((one) => [one.dataset.key, one]));
   const hadFocus = document.activeElement?.classList?.contains("pick") || document.activeElement === document.body;
   const groups = shownGroups();
-  $("groups").replaceChildren(...groups.map((group, number) => {
-    const made = section({ ...group, cards: [] }, number);
+  const wanted = groups.map((group, number) => {
+    const key = `${group.audit}/${group.species}/${groups.slice(0, number).filter((one) => one.species === group.species && one.audit === group.audit).length}`;
+    const made = sections.get(key) ?? section();
+    made.dataset.key = key;
+    const title = made.querySelector("h2");
+    title.id = `group-${number}`;
+    title.textContent = heading(group);
+    made.setAttribute("aria-labelledby", title.id);
     made.querySelector(".soft").textContent = photos(group.cards.length);
+    made.querySelector("[data-select]").dataset.select = number;
     const all = made.querySelector("[data-all]");
-    if (all) all.textContent = group.cards.length > 1 ? `All ${group.cards.length} are ${group.name}` : `It is ${group.name}`;
-    made.querySelector(".cards").append(...group.cards.map((card) => before.get(card.photo_id) ?? picture(card)));
+    all.dataset.all = number;
+    all.hidden = group.species === null;
+    all.textContent = group.cards.length > 1 ? `All ${group.cards.length} are ${group.name}` : `It is ${group.name}`;
+    become(made.querySelector(".cards"), group.cards.map((card) => pictures.get(card.photo_id) ?? picture(card)));
     return made;
-  }));
+  });
+  become($("groups"), wanted);
   const ids = order();
   for (const id of [...selected]) if (!ids.includes(id)) selected.delete(id);
   if (!ids.includes(here)) here = ids[0] ?? null;
@@ -94,8 +119,9 @@ function draw() {
 function mark(focus) {
   for (const pick of document.querySelectorAll(".pick")) {
     const id = Number(pick.dataset.id);
-    pick.setAttribute("aria-pressed", selected.has(id));
-    pick.tabIndex = id === here ? 0 : -1;
+    const pressed = String(selected.has(id));
+    if (pick.getAttribute("aria-pressed") !== pressed) pick.setAttribute("aria-pressed", pressed);
+    if (pick.tabIndex !== (id === here ? 0 : -1)) pick.tabIndex = id === here ? 0 : -1;
     pick.classList.toggle("here", id === here);
     if (id === here && focus) {
       pick.focus({ preventScroll: true });
@@ -103,8 +129,9 @@ function mark(focus) {
     }
   }
   for (const button of document.querySelectorAll("[data-select]")) {
-    const all = shownGroups()[Number(button.dataset.select)].cards.every((card) => selected.has(card.photo_id));
-    button.textContent = all ? "Let go" : "Select all";
+    const all = selected.size > 0 && shownGroups()[Number(button.dataset.select)].cards.every((card) => selected.has(card.photo_id));
+    const text = all ? "Let go" : "Select all";
+    if (button.textContent !== text) button.textContent = text;
   }
   const suggestion = groupOf(here)?.species ?? null;
   $("accept").disabled = suggestion === null;
@@ -117,14 +144,14 @@ function closer() {
   $("closer").hidden = !card;
   if (!card) return;
   const group = groupOf(here);
-  const guess = card.probability !== null ? `${card.guess_name}, ${Math.round(card.probability * 100)} %` : group?.name ? `Looks most like ${group.name}` : "";
+  const guess = card.probability !== null ? `${card.guess_name}, ${Math.round(card.probability * 100)} %` : group?.name && !group.is_new ? `Looks most like ${group.name}` : "";
   $("closer").replaceChildren(
     el("img", { src: `/thumbnails/${here}`, alt: `Photo ${here}`, width: 280, height: 280 }),
     guess ? el("p", {}, el("strong", {}, guess)) : "",
-    card.probability === null && card.guess_name ? el("p", { class: "small soft" }, `Without your names birdwatchd would say: ${card.guess_name}.`) : "",
-    el("p", { class: "small soft" }, `Why it waits: ${card.reason}.`),
+    card.probability === null && card.guess_name ? el("p", { class: "small soft" }, `Without names from you birdwatchd would say: ${card.guess_name}`) : "",
+    el("p", { class: "small soft" }, `Why it waits: ${card.reason}`),
     el("p", { class: "small soft" }, [card.camera, card.at.slice(0, 16).replace("T", " ")].filter(Boolean).join(" · ")),
-    el("p", { class: "small" }, el("a", { href: `/photos/${here}` }, "All about this photo")),
+    group?.audit ? "" : el("p", { class: "small" }, el("a", { href: `/photos/${here}` }, "All about this photo")), // which tells the guess
   );
   if (card.alike.length) {
     $("closer").append(el("h2", {}, "You named these"), el("ul", {}, ...card.alike.map((one) =>
@@ -148,7 +175,7 @@ function tell(groups) {
 function theEnd() {
   const enough = queue.left_this_week === 0;
   $("end").replaceChildren(
-    el("p", { class: "end-mark", "aria-hidden": "true" }, "🐦"),
+    el("img", { src: "/static/icon.svg", alt: "", width: 72, height: 72 }),
     el("h2", {}, done ? "Thank you, that was all" : enough ? "Enough for this week" : "Nothing waits for an answer"),
     el("p", {}, done ? `You answered ${photos(done)}. They move into their folders now, and as soon as you are quiet for a moment birdwatchd learns from your names.`
       : enough ? "You have answered as many photos as you wanted to in a week." : "New photos that birdwatchd is not sure of will show up here."),
@@ -183,6 +210,7 @@ async function load() {
     const stay = groupOf(here)?.species;
     queue = found;
     answered.clear();
+    changed();
     giveDigits();
     keepInView(stay);
     draw();
@@ -210,6 +238,7 @@ async function give(species, newSpecies = false, ids = chosen()) {
   const at = order().indexOf(ids[0]);
   const group = groupOf(ids[0]);
   for (const card of cards) answered.set(card.photo_id, card);
+  changed();
   selected.clear();
   const left = order();
   const rest = shownGroups().find((one) => one.species === group?.species && one.audit === group?.audit);
@@ -225,6 +254,7 @@ async function give(species, newSpecies = false, ids = chosen()) {
     for (const [id, guess] of Object.entries(told.told)) toast(`birdwatchd had taken photo ${id} for: ${guess}`);
   } catch (error) {
     for (const id of ids) answered.delete(id);
+    changed();
     done -= ids.length;
     if (error.content?.is_new) {
       offer(species, ids, error.message);
@@ -253,6 +283,7 @@ async function undo() {
     sessionStorage.setItem("birdwatchd-answered", done);
     say(`Taken back: ${photos(back.photo_ids.length)} no longer ${back.name}.`);
     for (const id of back.photo_ids) answered.delete(id);
+    changed();
     selected.clear();
     here = back.photo_ids[0];
   } catch (error) {
