@@ -111,6 +111,8 @@ class Gate:
             return Refusal(405, "this page cannot do that")
         if not scope["path"].startswith("/"):  # a whole address, as proxies are asked
             return Refusal(400, "this is no proxy")
+        if any(char < " " or char == "\x7f" for char in scope["path"]):
+            return Refusal(400, "there is something invisible in that address")
         if any(sum(name == once for name, _ in names) > 1 for once in _ONCE) or {
             "transfer-encoding",
             "content-length",

@@ -8,13 +8,24 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from pydantic import BeforeValidator
 
 from birdwatchd import __version__
 from birdwatchd.core.shelving import printable
 from birdwatchd.core.species_names import beside, names_of, shown
 from birdwatchd.web.access import Session
 
-PhotoId = Annotated[int, InPath(ge=1, le=2**63 - 1, description="number of a photo in the log")]
+
+def _plain_number(text: str) -> str:
+    """One picture, one address: no signs, blanks, or digits of other scripts."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("this is no number")
+    return text
+
+
+PhotoId = Annotated[
+    int, BeforeValidator(_plain_number), InPath(ge=1, le=2**63 - 1, description="number of a photo in the log")
+]
 """Of every path that names a photo: `/photos/12`. Anything else is a page that does not exist."""
 
 PLACES = (

@@ -1,8 +1,9 @@
 """Wishes that were left through the page: how each stands, until whoever holds the bird folder has fulfilled it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
+from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from birdwatchd.core import looking_back
@@ -37,7 +38,7 @@ class Wish(BaseModel):
 
 
 @router.get("/wishes/{number}", operation_id="wish", summary="How a wish stands")
-def show(request: Request, number: int) -> Wish:
+def show(request: Request, number: Annotated[int, InPath(ge=1, le=2**63 - 1)]) -> Wish:
     """Wishes that were fulfilled long ago are forgotten."""
     with request.app.state.log.reading() as log:
         found = log.requests.find(number)

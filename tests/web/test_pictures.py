@@ -81,6 +81,7 @@ def test_a_thumbnail_is_kept_by_the_browser_until_it_is_another(root: Path) -> N
         assert sign.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.fault("W07")
 def test_an_original_is_given_whole_and_never_shown_in_place(root: Path) -> None:
     garden = Garden(root)
     garden.drop(("redstart", 0))
@@ -102,7 +103,7 @@ def test_an_original_is_given_whole_and_never_shown_in_place(root: Path) -> None
         (root / kept["path"]).unlink()
         gone = client.get("/originals/1")
         assert (gone.status_code, gone.json()["error"]) == (404, "photo 1 is not on the shelves now")
-        for odd in ("2", "0", "-1", "x", str(2**63), "1.jpg", "%31%00"):
+        for odd in ("2", "0", "-1", "x", str(2**63), "1.jpg", "+1", "1_0"):
             for place in ("thumbnails", "originals"):
                 missing: httpx.Response = client.get(f"/{place}/{odd}")
                 assert missing.status_code == 404, odd
