@@ -51,10 +51,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def page_of(root: Path, *words: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
+def page_of(
+    root: Path, *words: str, environment: dict[str, str] | None = None, port: int | None = None
+) -> Iterator[Served]:
     """`birdwatchd web` over a bird folder, until the block ends."""
     Files(root).create()
-    port = free_port()
+    port = port or free_port()
     more = {"BIRDWATCHD_WEB__PORT": str(port)} | (environment or {})
     said = root.parent / "page.err"
     with said.open("ab") as err:

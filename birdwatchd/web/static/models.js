@@ -1,6 +1,6 @@
 // The models page: every change is asked for twice, then followed until it is done.
 import { ask, toast } from "./base.js";
-import { live } from "./live.js";
+import { watch } from "./news.js";
 import { follow, inWords } from "./wishes.js";
 
 const dialog = document.getElementById("sure");
@@ -106,7 +106,7 @@ export function showProgress({ done, what, running = true }) {
 
 wake();
 
-live({
+watch({
   learning(now) {
     const shelf = document.getElementById("shelf");
     const isOver = now.id === null || now.outcome !== null;
@@ -120,7 +120,4 @@ live({
   status({ running }) {
     document.getElementById("asleep").hidden = running;
   },
-  trouble: ({ error, hint }) => toast([error, hint].filter(Boolean).join(". "), "bad"),
-  replaced: () => location.reload(),
-  lost: () => toast("The page has lost birdwatchd; it tries again by itself.", "bad"),
-});
+}, { quiet: ["arrived", "running"] });
