@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from birdwatchd.core import shelving
-from birdwatchd.core.deciding import IN_WORDS
+from birdwatchd.core.deciding import IN_WORDS, Reason
 from birdwatchd.core.species_names import WELL_KNOWN, Names, names_of, shown, spellings
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.web.answers import called as called_by
@@ -21,6 +21,9 @@ LATELY = 2000
 """The names that were given among so many of the last are the ones most used."""
 
 COUNTED = 1000
+
+_TAKEN_BACK = "its name was taken back"
+"""Of a photo whose answer is just being undone."""
 
 
 class Alike(BaseModel):
@@ -182,6 +185,8 @@ def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Nam
     reason = (
         "a check whether birdwatchd is right when it is sure; it tells its guess after your answer"
         if is_blind
+        else _TAKEN_BACK
+        if row["reason"] in (Reason.LABELLED, Reason.IMPORTED)
         else IN_WORDS.get(row["reason"], row["reason"] or "")
     )
     return CardOut(

@@ -51,7 +51,7 @@ function say(text, bad = false) {
 
 /** Under a photo: what a model takes it for, else where and when it was taken. */
 function line(card) {
-  if (card.probability !== null) return `${card.guess_name} ${Math.round(card.probability * 100)} %`;
+  if (card.probability !== null) return `${card.guess_name} ${Math.round(card.probability * 100)}\u00a0%`;
   return [card.camera, card.at.slice(11, 16)].filter(Boolean).join(", ");
 }
 
@@ -144,7 +144,7 @@ function closer() {
   $("closer").hidden = !card;
   if (!card) return;
   const group = groupOf(here);
-  const guess = card.probability !== null ? `${card.guess_name}, ${Math.round(card.probability * 100)} %` : group?.name && !group.is_new ? `Looks most like ${group.name}` : "";
+  const guess = card.probability !== null ? `${card.guess_name}, ${Math.round(card.probability * 100)}\u00a0%` : group?.name && !group.is_new ? `Looks most like ${group.name}` : "";
   $("closer").replaceChildren(
     el("img", { src: `/thumbnails/${here}`, alt: `Photo ${here}`, width: 280, height: 280 }),
     guess ? el("p", {}, el("strong", {}, guess)) : "",
@@ -350,10 +350,11 @@ function toggle(id) {
 
 function selectGroup(group) {
   const ids = group?.cards.map((card) => card.photo_id) ?? [];
+  if (!ids.length) return;
   const all = ids.every((id) => selected.has(id));
   selected.clear();
   if (!all) ids.forEach((id) => selected.add(id));
-  if (ids.length && !ids.includes(here)) here = ids[0];
+  if (!ids.includes(here)) here = ids[0];
   say(all ? "Let go." : `${photos(ids.length)} selected.`);
   mark(true);
 }
