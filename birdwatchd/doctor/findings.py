@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from birdwatchd import __version__
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull, ModelOfAnotherSpotter
+from birdwatchd.core.health import parted
 from birdwatchd.core.photo import State
 from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
-from birdwatchd.doctor.finding import Finding, parted
+from birdwatchd.doctor.finding import Finding
 from birdwatchd.doctor.learning import of_learning, of_training_units
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store

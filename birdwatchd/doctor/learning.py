@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from birdwatchd.core import shelving
+from birdwatchd.core.health import parted
 from birdwatchd.core.job import is_seen_by
 from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import doubtful_names
 from birdwatchd.core.tuning import LABELS_TO_FINETUNE, NEEDED
-from birdwatchd.doctor.finding import Finding, parted
+from birdwatchd.doctor.finding import Finding
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.systemd import TRAINING_PATH, TRAINING_UNIT, Unit

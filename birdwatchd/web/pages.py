@@ -33,6 +33,7 @@ PLACES = (
     ("/review", "Review"),
     ("/cleaner", "Cleaner"),
     ("/models", "Models"),
+    ("/health", "Health"),
 )
 """The pages that every page leads to."""
 

@@ -102,6 +102,11 @@ class Questions:
             visit["evidence"] = json.loads(visit["evidence"])
         return next(iter(found), None)
 
+    def last_decided_at(self) -> str | None:
+        """When a photo was last judged; None if none was."""
+        found: str | None = self._db.value("SELECT max(predicted_at) FROM predictions")
+        return found
+
     def states(self) -> dict[str, int]:
         """How many photos are in each state."""
         return {

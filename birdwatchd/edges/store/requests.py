@@ -124,6 +124,10 @@ class Requests:
                 (keep,),
             )
 
+    def open_count(self) -> int:
+        """How many wishes are not over."""
+        return int(self._db.value("SELECT count(*) FROM requests WHERE finished_at IS NULL"))
+
     def write_status(self, status: dict[str, Any]) -> None:
         """Replace the one row that says how the daemon is."""
         columns = ", ".join(status)

@@ -55,3 +55,6 @@ export function el(name, attributes = {}, ...content) {
   made.append(...content.filter((one) => one !== null && one !== undefined));
   return made;
 }
+
+// On a phone the row of pages is wider than the screen: the one we are on is in view.
+document.querySelector(".top [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
