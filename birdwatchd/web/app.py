@@ -18,16 +18,20 @@ from birdwatchd.edges.clock import now_utc
 from birdwatchd.web import (
     answers,
     cleaner,
+    day,
     events,
+    gallery,
+    garden,
     health,
-    home,
     learning,
     login,
     models,
     openapi,
+    photo,
     pictures,
     reports,
     review,
+    species,
     wishes,
 )
 from birdwatchd.web.access import Doorman
@@ -39,16 +43,20 @@ from birdwatchd.web.pages import page
 ROOMS = (
     answers,
     cleaner,
+    day,
     events,
     health,
-    home,
+    gallery,
+    garden,
     learning,
     login,
     models,
     openapi,
+    photo,
     pictures,
     reports,
     review,
+    species,
     wishes,
 )
 """Each has the routes of one topic."""

@@ -119,6 +119,19 @@ class Asking:
         }
         return Asked(rows | audits, blind, groups, alike, max(0, waiting), left)
 
+    def similar(self, store: Store, photo_id: int, *, count: int) -> list[tuple[int, str]]:
+        """Photos that people have named and that look most like this one, with the name; none if no spotter has seen it."""
+        with self._lock:
+            spotter_id = _spotter_of(store, store.queue.photos([photo_id]))
+            names = names_then(store, open_wishes(store))
+            _, looks = self._looks.of(store, [photo_id], spotter_id)
+            named = self._named(store, spotter_id, names)
+            if not len(looks) or not named.labels:
+                return []
+            near = grouping.nearest(looks[0], named.looks, count=count + 1)
+        found = [(named.photo_ids[one], named.labels[one]) for one in near]
+        return [one for one in found if one[0] != photo_id][:count]
+
     def _named(self, store: Store, spotter_id: str, names: Mapping[int, str | None]) -> Named:
         species = store.queue.species()
         just_now: dict[str, list[int]] = {}

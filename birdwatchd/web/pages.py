@@ -31,6 +31,7 @@ PhotoId = Annotated[
 PLACES = (
     ("/", "Garden"),
     ("/review", "Review"),
+    ("/photos", "Photos"),
     ("/cleaner", "Cleaner"),
     ("/models", "Models"),
     ("/health", "Health"),

@@ -112,6 +112,10 @@ def the_table_is_the_view(log: Connection) -> None:
         "SELECT substr(at, 1, 10) AS day, species, substr(at, 12, 2) AS hour, timed, camera, count(*) AS photos, sum(begins) AS visits"
         " FROM sighted GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
     )
+    assert log.rows("SELECT * FROM monthly ORDER BY month, species, hour, timed") == log.rows(
+        "SELECT substr(day, 1, 7) AS month, species, hour, timed, sum(photos) AS photos, sum(visits) AS visits FROM tallies"
+        " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+    )
 
 
 @given(st.lists(STEPS, max_size=40))

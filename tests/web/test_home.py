@@ -22,3 +22,4 @@ def test_the_first_page_of_an_empty_garden_says_what_to_do(root: Path, open_page
         page = open_page(served, "/", phone=True)
         assert "Drop photos into the inbox" in page.inner_text("main")
         assert serious_issues(page) == []
+        page.close()

@@ -9,6 +9,8 @@ from birdwatchd.edges.store.answers import Answers
 from birdwatchd.edges.store.audits import Audits
 from birdwatchd.edges.store.connection import Connection, Row
 from birdwatchd.edges.store.days import Days
+from birdwatchd.edges.store.doubts import Doubts
+from birdwatchd.edges.store.gallery import Gallery, Mark, Wanted
 from birdwatchd.edges.store.histories import Histories
 from birdwatchd.edges.store.journeys import Decided, Journeys, MovedByHand, Said, Twin, work_path
 from birdwatchd.edges.store.looks import Looks
@@ -17,6 +19,7 @@ from birdwatchd.edges.store.news import News
 from birdwatchd.edges.store.questions import Questions
 from birdwatchd.edges.store.queue import Queue
 from birdwatchd.edges.store.requests import Elsewhere, Request, Requests
+from birdwatchd.edges.store.seasons import Seasons
 from birdwatchd.edges.store.second_looks import SecondLooks
 from birdwatchd.edges.store.visits import Visit, Visits
 
@@ -26,10 +29,13 @@ __all__ = [
     "Connection",
     "Days",
     "Decided",
+    "Doubts",
     "Elsewhere",
+    "Gallery",
     "Histories",
     "Journeys",
     "Looks",
+    "Mark",
     "Models",
     "MovedByHand",
     "NewModel",
@@ -40,11 +46,13 @@ __all__ = [
     "Requests",
     "Row",
     "Said",
+    "Seasons",
     "SecondLooks",
     "Store",
     "Twin",
     "Visit",
     "Visits",
+    "Wanted",
     "work_path",
 ]
 
@@ -67,6 +75,9 @@ class Store:
         self.answers = Answers(connection)
         self.looks = Looks(connection)
         self.visits = Visits(connection)
+        self.seasons = Seasons(connection)
+        self.gallery = Gallery(connection)
+        self.doubts = Doubts(connection)
 
     @classmethod
     def open(cls, path: Path, *, migrate: bool = True) -> "Store":

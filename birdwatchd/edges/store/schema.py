@@ -2,7 +2,8 @@
 
 The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the five views are a promise to
 people who query them, and so are those of the view `birds`, and of `visits` and `visit_photos`. `journeys`, `embeddings`, `lived_days`,
-`put_up`, `taken_back`, `other_birds`, `visit_words`, `visits_looked_at`, `sighted` and `tallies` are birdwatchd's own.
+`put_up`, `taken_back`, `other_birds`, `visit_words`, `visits_looked_at`, `sighted`, `tallies` and `monthly` are
+birdwatchd's own.
 """
 
 import sqlite3

@@ -2,6 +2,7 @@
 
     sighted   each row of the view `sightings`, with an index for every way in which people ask, and whether it begins a visit
     tallies   how many photos and visits, by day, hour, species, camera and whose clock the hour is by
+    monthly   the same by month, without the camera: a year of tallies takes a tenth of a second to add up
 
 Nobody writes them: after whatever is written to photos, predictions, labels or visit_words, triggers make the one photo's row anew
 from the view, and bring the tallies along. So they can never be forgotten, and never differ from the view.
@@ -31,6 +32,9 @@ _NEXT = """
 """The photo after a row that came or went may begin a visit now, or not any more."""
 
 _TALLY = """
+    INSERT INTO monthly (month, species, hour, timed, photos, visits)
+    VALUES (substr({0}.at, 1, 7), {0}.species, substr({0}.at, 12, 2), {0}.timed, {sign}1, {sign}{0}.begins)
+    ON CONFLICT DO UPDATE SET photos = photos + excluded.photos, visits = visits + excluded.visits;
     INSERT INTO tallies (day, species, hour, timed, camera, photos, visits)
     VALUES (substr({0}.at, 1, 10), {0}.species, substr({0}.at, 12, 2), {0}.timed, {0}.camera, {sign}1, {sign}{0}.begins)
     ON CONFLICT DO UPDATE SET photos = photos + excluded.photos, visits = visits + excluded.visits;
@@ -94,6 +98,17 @@ CREATE TABLE tallies (
     PRIMARY KEY (day, species, hour, timed, camera)
 ) WITHOUT ROWID
 """,
+    """
+CREATE TABLE monthly (
+    month TEXT NOT NULL,
+    species TEXT NOT NULL,
+    hour TEXT NOT NULL,
+    timed INTEGER NOT NULL,
+    photos INTEGER NOT NULL,
+    visits INTEGER NOT NULL,
+    PRIMARY KEY (month, species, hour, timed)
+) WITHOUT ROWID
+""",
 )
 
 # The rule of visits once more, for all rows at once: one pass instead of a search for each.
@@ -110,6 +125,10 @@ FROM ({_ROWS})
 INSERT INTO tallies (day, species, hour, timed, camera, photos, visits)
 SELECT substr(at, 1, 10), species, substr(at, 12, 2), timed, camera, count(*), sum(begins) FROM sighted GROUP BY 1, 2, 3, 4, 5
 """,
+    """
+INSERT INTO monthly (month, species, hour, timed, photos, visits)
+SELECT substr(day, 1, 7), species, hour, timed, sum(photos), sum(visits) FROM tallies GROUP BY 1, 2, 3, 4
+""",
 )
 
 _INDEXES = (
@@ -117,13 +136,17 @@ _INDEXES = (
     "CREATE INDEX sighted_by_species ON sighted (species, camera, timed, at, photo_id)",
     "CREATE INDEX sighted_by_person ON sighted (species, at, photo_id) WHERE named_by = 'human'",
     "CREATE INDEX tallies_by_species ON tallies (species, day, hour, timed, photos, visits)",
+    "CREATE INDEX monthly_by_species ON monthly (species, month, hour, timed, photos, visits)",
     "CREATE INDEX labels_by_label ON labels (label, id)",
+    "CREATE INDEX put_up_by_label ON put_up (label, photo_id)",
     "CREATE INDEX photos_by_place ON photos (state, coalesce(camera, ''), coalesce(captured_at, received_at), id)",
 )
 
 _DROP_EMPTY = (
     "DELETE FROM tallies WHERE day = substr(OLD.at, 1, 10) AND species = OLD.species AND hour = substr(OLD.at, 12, 2)"
     " AND timed = OLD.timed AND camera = OLD.camera AND photos = 0;"
+    " DELETE FROM monthly WHERE month = substr(OLD.at, 1, 7) AND species = OLD.species AND hour = substr(OLD.at, 12, 2)"
+    " AND timed = OLD.timed AND photos = 0;"
 )
 
 _TRIGGERS = (
@@ -145,7 +168,9 @@ _TRIGGERS = (
     f" {_TALLY.format('OLD', sign='-')} {_NEXT.format('OLD', begins=_BEGINS.format('sighted'))} {_DROP_EMPTY} END",
     "CREATE TRIGGER tallies_after_begins AFTER UPDATE OF begins ON sighted WHEN OLD.begins <> NEW.begins BEGIN"
     " UPDATE tallies SET visits = visits + NEW.begins - OLD.begins WHERE day = substr(NEW.at, 1, 10) AND species = NEW.species"
-    " AND hour = substr(NEW.at, 12, 2) AND timed = NEW.timed AND camera = NEW.camera; END",
+    " AND hour = substr(NEW.at, 12, 2) AND timed = NEW.timed AND camera = NEW.camera;"
+    " UPDATE monthly SET visits = visits + NEW.begins - OLD.begins WHERE month = substr(NEW.at, 1, 7) AND species = NEW.species"
+    " AND hour = substr(NEW.at, 12, 2) AND timed = NEW.timed; END",
 )
 
 _VIEWS = (

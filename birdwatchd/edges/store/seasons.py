@@ -1,0 +1,106 @@
+"""Which birds came when: counts by day, hour and month, first and last day. Reads only the tables that SQLite keeps (`tallying`).
+
+Every question goes by an index: by days for all species, by species and days for one.
+"""
+# ruff: noqa: S608  # sentences put together from parts of this room; values are parameters
+
+from collections.abc import Sequence
+
+from birdwatchd.core.seasons import Stretch
+from birdwatchd.edges.store.connection import Connection, Row
+
+
+class Seasons:
+    """Counts as plain rows. Hours and days are those of the stretch's clock, shifted by its hours."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def species(self) -> list[str]:
+        """Every species of which a photo is named now, by its label."""
+        rows = self._db.rows(
+            "WITH RECURSIVE names (label) AS (SELECT min(species) FROM sighted UNION ALL"
+            " SELECT (SELECT min(species) FROM sighted WHERE species > names.label) FROM names WHERE names.label IS NOT NULL)"
+            " SELECT label FROM names WHERE label IS NOT NULL"
+        )
+        return [row["label"] for row in rows]
+
+    def by_day(self, stretch: Stretch, species: str | None = None) -> list[Row]:
+        """`day`, `species`, `photos`, `visits`; a shift may bring days just outside of the stretch."""
+        return self._counted({"day": _day(stretch), "species": "species"}, stretch, species)
+
+    def by_hour(self, stretch: Stretch, species: str | None = None) -> list[Row]:
+        """`day`, `hour` (0-23), `species`, `photos`, `visits`; for some weeks at most."""
+        hour = "(hour + :shift + 24) % 24"
+        return self._counted({"day": _day(stretch), "hour": hour, "species": "species"}, stretch, species)
+
+    def all_by_day(self, stretch: Stretch) -> list[Row]:
+        """`day`, `species` (empty), `photos`, `visits` of all species together."""
+        return self._counted({"day": _day(stretch), "species": "''"}, stretch, None)
+
+    def _counted(self, wanted: dict[str, str], stretch: Stretch, species: str | None) -> list[Row]:
+        told = ", ".join(f"{what} AS {name}" for name, what in wanted.items())
+        only = "" if species is None else "species = :species AND "
+        groups = ", ".join(dict.fromkeys(what for what in wanted.values() if what != "''"))
+        return self._db.rows(
+            f"SELECT {told}, sum(photos) AS photos, sum(visits) AS visits FROM tallies"
+            f" WHERE {only}day BETWEEN :first AND :last AND timed = :timed GROUP BY {groups}",
+            {
+                "first": stretch.first,
+                "last": stretch.last,
+                "timed": stretch.timed,
+                "shift": stretch.shift_h,
+                "species": species,
+            },
+        )
+
+    def by_month(self, first: str, last: str, species: str | None = None) -> list[Row]:
+        """`month`, `hour`, `timed`, `species`, `photos`, `visits`, by the clocks that wrote them.
+
+        Args:
+            first, last: months such as 2026-05, both included.
+        """
+        only = "" if species is None else "species = :species AND "
+        return self._db.rows(
+            f"SELECT month, hour, timed, species, photos, visits FROM monthly WHERE {only}month BETWEEN :first AND :last",
+            {"first": first, "last": last, "species": species},
+        )
+
+    def days_of(self, species: str, *, since: Sequence[str]) -> Row:
+        """The `first` day and the `last` on which it was seen, and under each of the given days the first from then on, or None."""
+        found = self._db.rows(
+            "SELECT (SELECT min(day) FROM tallies WHERE species = :one) AS first, (SELECT max(day) FROM tallies WHERE species = :one)"
+            " AS last",
+            {"one": species},
+        )[0]
+        for day in since:
+            found[day] = self._db.value("SELECT min(day) FROM tallies WHERE species = ? AND day >= ?", (species, day))
+        return found
+
+    def first_day(self) -> str | None:
+        """When the first bird of all was seen."""
+        found = self._db.value("SELECT min(day) FROM tallies")
+        return None if found is None else str(found)
+
+    def named_by_people(self, species: Sequence[str]) -> dict[str, int]:
+        """How many photos of each have their name from a person."""
+        counted = "SELECT count(*) FROM sighted WHERE species = ? AND named_by = 'human'"
+        return {one: int(self._db.value(counted, (one,))) for one in species}
+
+    def lessons(self, *, limit: int) -> list[Row]:
+        """Of the newest models: how many labels there were when they learned, and how they did (`metrics`, JSON); the newest first."""
+        return self._db.rows(
+            "SELECT models.metrics, trainings.label_count AS labels FROM models CROSS JOIN trainings"
+            " ON trainings.id = json_extract(models.recipe, '$.training_id')"
+            " WHERE trainings.label_count IS NOT NULL ORDER BY models.id DESC LIMIT ?",
+            (limit,),
+        )
+
+
+def _day(stretch: Stretch) -> str:
+    return "day" if stretch.shift_h == 0 else _SHIFTED_DAY
+
+
+_SHIFTED_DAY = (
+    "CASE WHEN hour + :shift > 23 THEN date(day, '+1 day') WHEN hour + :shift < 0 THEN date(day, '-1 day') ELSE day END"
+)

@@ -1,0 +1,27 @@
+// The plots of the garden page.
+import { ask, toast } from "./base.js";
+import { calendar, dayLabel, intervals, monthLabel, stacked } from "./plots.js";
+
+const { period } = document.getElementById("garden").dataset;
+const choice = document.getElementById("year-species");
+
+async function show() {
+  const garden = await ask(`/api/garden?period=${period}`);
+  stacked("hours", garden.hours, { word: "Hour" });
+  const byMonth = period === "year";
+  stacked("days", garden.days, {
+    word: byMonth ? "Month" : "Day",
+    label: byMonth ? monthLabel : dayLabel,
+    onClick: byMonth ? undefined : (day) => { location.href = `/days/${day}`; },
+  });
+  intervals("right", garden.accuracy);
+}
+
+async function showYear() {
+  calendar("year", await ask(`/api/garden/year?species=${encodeURIComponent(choice.value)}`));
+}
+
+const failed = (error) => toast(error.message, "bad");
+choice.addEventListener("change", () => showYear().catch(failed));
+show().catch(failed);
+showYear().catch(failed);
