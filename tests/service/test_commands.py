@@ -90,7 +90,9 @@ def test_strange_names_are_filed_and_shown_harmlessly(seeing_root: Path) -> None
     for number, name in enumerate(names):
         with open(os.path.join(inbox, name), "wb") as file:  # noqa: PTH118, PTH123  # bytes paths
             file.write(jpeg(seed=number))
-    done = json.loads(birdwatchd("scan", "--json", root=seeing_root).stdout)
+    ran = birdwatchd("scan", "--json", root=seeing_root)
+    assert ran.stdout, ran.stderr
+    done = json.loads(ran.stdout)
     assert done["photos"] == len(names)
     books.check(seeing_root, Counter(books.content(jpeg(seed=number)) for number in range(len(names))))
     listed = birdwatchd("log", root=seeing_root).stdout
