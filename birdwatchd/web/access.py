@@ -121,6 +121,7 @@ def token_of(path: Path, *, make: bool) -> str:
 def _make_token(path: Path) -> None:
     if os.path.lexists(path):
         return
+    path.parent.mkdir(exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # it gets its name only when it is whole
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, TOKEN_FILE_MODE)
     try:

@@ -112,7 +112,7 @@ class Gate:
         if not scope["path"].startswith("/"):  # a whole address, as proxies are asked
             return Refusal(400, "this is no proxy")
         if any(char < " " or char == "\x7f" for char in scope["path"]):
-            return Refusal(400, "there is something invisible in that address")
+            return Refusal(404, "there is no such page")  # nothing here has an invisible letter in its name
         if any(sum(name == once for name, _ in names) > 1 for once in _ONCE) or {
             "transfer-encoding",
             "content-length",

@@ -34,7 +34,7 @@ _FIRST_HANDED_DOWN = 3
 
 def token_file(root: Path) -> Path:
     """Where the token lies."""
-    return root / shelving.PRIVATE / "web-token"
+    return root / shelving.WEB_TOKEN
 
 
 def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str], None]) -> None:

@@ -17,7 +17,7 @@ from tests.service.running import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-INSTALL, SERVICE, GROUP, START, ELSEWHERE, GRAPHICS, REMOVE = range(7)
+INSTALL, SERVICE, GROUP, START, LINK, REMOTE, ELSEWHERE, GRAPHICS, REMOVE = range(9)
 """The command blocks of the README's section, by what they do."""
 
 OF_TRAINING = "/etc/systemd/system/birdwatchd-train.service.d"
@@ -239,6 +239,92 @@ def test_the_walls_around_what_learns_hold_but_for_the_one_that_pytorch_needs_op
     assert len(walls) == 28
     found = sorted(wall["what"] for wall in walls if not wall["holds"])
     assert found == ["it can have memory that is both written and run"]
+
+
+# -- the page
+
+
+def page(machine: Machine, path: str, *words: str) -> str:
+    """What the page answers to a request from the machine itself: the status, a line, and the content."""
+    shown = "--silent --show-error --max-time 60 --write-out '\\n%{http_code}'"
+    said = machine.ask(f"curl {shown} {' '.join(words)} http://127.0.0.1:8765{path}")
+    content, _, status = said.rpartition("\n")
+    return f"{status}\n{content}"
+
+
+@pytest.mark.fault("U01")
+def test_the_page_is_begun_by_its_socket_and_does_what_people_want(machine: Machine) -> None:
+    until("the service is ready", machine.is_active)
+    until("the socket listens", lambda: "active" in machine.ask("systemctl is-active birdwatchd-web.socket || true"))
+    assert page(machine, "/login").startswith("200")
+    assert page(machine, "/").startswith("303")
+    link = machine.ask(service_blocks()[LINK]).split()[0]
+    token = link.partition("#token=")[2]
+    assert len(token) == 43
+    login = page(
+        machine, "/login", "-H 'Origin: http://127.0.0.1:8765'", f"--data token={token}", "--cookie-jar /tmp/jar"
+    )
+    assert login.startswith("303")
+    assert page(machine, "/health", "--cookie /tmp/jar").startswith("200")
+    drop(machine, "mallard2.jpg")
+    waiting = "SELECT id FROM photos WHERE state = 'review'"
+    until("a photo waits", lambda: machine.query(waiting) != [])
+    (photo,) = machine.query(waiting)[-1]
+    answer = json.dumps(
+        {"key": "a-first-answer", "species": "mallard", "photos": [{"photo_id": photo}], "new_species": True}
+    )
+    bearer, form = f"-H 'Authorization: Bearer {token}'", "-H 'Content-Type: application/json'"
+    said = page(machine, "/api/answers", bearer, form, f"--data '{answer}'")
+    assert said.startswith("200"), said
+    named = f"SELECT label, actor FROM labels WHERE photo_id = {int(photo)}"  # noqa: S608
+    until("the wish is fulfilled", lambda: machine.query(named) != [])
+    assert machine.query(named) == [["mallard", "web"]]
+    assert page(machine, f"/thumbnails/{photo}", bearer, "--output /tmp/bird.jpg").startswith("200")
+    assert page(machine, "/models", bearer).startswith("200")
+    level = machine.ask("systemd-analyze security --no-pager birdwatchd-web | tail -n 1")
+    assert float(level.rpartition("birdwatchd-web.service: ")[2].split()[0]) <= 0.3
+
+
+@pytest.mark.fault("U03", "W10")
+def test_the_page_has_its_walls_and_may_die(machine: Machine) -> None:
+    machine.start()  # which makes config.toml again
+    machine.shell("systemctl stop birdwatchd-web.service")
+    assert page(machine, "/login").startswith("200")
+    (machine.image / "var/lib/birdwatchd/quarantine/refused.jpg").write_bytes(b"refused")
+    pid = machine.ask("systemctl show --value --property=MainPID birdwatchd-web").strip()
+    inside = f"nsenter --target {pid} --mount --net -- setpriv --reuid=birdwatchd --regid=birdwatchd --clear-groups --"
+    forbidden = [
+        f"ls {INBOX}",
+        f"cat {BIRDS}/quarantine/refused.jpg",
+        f"touch {BIRDS}/library/x",
+        f"touch {BIRDS}/.birdwatchd/x",
+        f"touch {BIRDS}/.birdwatchd/models/x",
+        f"touch {BIRDS}/config.toml",
+        "touch /var/tmp/../lib/x",
+        "curl --silent --max-time 9 http://127.0.0.1:8765/healthz",
+        "ls /run/dbus",
+        f"mv {BIRDS}/library {BIRDS}/elsewhere",
+    ]
+    for attempt in forbidden:
+        assert machine.shell(f"{inside} {attempt}", check=False).returncode != 0, attempt
+    machine.shell(f"{inside} touch {BIRDS}/birdwatchd.db {BIRDS}/.birdwatchd/web/token")
+    machine.shell(f"kill -KILL {pid}")
+    until("the page is back", lambda: page(machine, "/login").startswith("200"))
+    assert machine.is_active()
+
+
+def test_the_page_can_be_opened_to_other_computers(machine: Machine) -> None:
+    machine.start()  # which makes config.toml again
+    machine.shell(service_blocks()[REMOTE])
+    try:
+        assert page(machine, "/login", "-H 'Host: birds.local:8765'").startswith("200")
+        assert page(machine, "/login", "-H 'Host: other.local:8765'").startswith("421")
+        assert "0.0.0.0:8765" in machine.ask("ss --listening --tcp --numeric")
+    finally:
+        machine.shell(
+            "rm -rf /etc/systemd/system/birdwatchd-web.socket.d; systemctl daemon-reload;"
+            "systemctl stop birdwatchd-web.service; systemctl restart birdwatchd-web.socket"
+        )
 
 
 # -- it comes back, or stays down

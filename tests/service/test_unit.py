@@ -20,12 +20,21 @@ from birdwatchd.core.course import DUE
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "birdwatchd.service"
 TRAIN = SYSTEMD / "birdwatchd-train.service"
-UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in {".service", ".path"})
+WEB = SYSTEMD / "birdwatchd-web.service"
+UNITS = sorted(path for path in SYSTEMD.iterdir() if path.suffix in {".service", ".path", ".socket"})
 ROOT = "/var/lib/birdwatchd"
 PROGRAMS = "/opt/birdwatchd/venv/bin"
 DROP_INS = sorted((SYSTEMD / "drop-ins").glob("*.conf"))
-MOST = {(UNIT, False): 0.6, (UNIT, True): 0.7, (TRAIN, False): 0.3, (TRAIN, True): 0.4}
+MOST = {(UNIT, False): 0.6, (UNIT, True): 0.7, (TRAIN, False): 0.3, (TRAIN, True): 0.4, (WEB, False): 0.2}
 """Exposure, by unit and whether a drop-in changes it."""
+
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""How a service manager gives a socket to a program."""
 
 OPEN_TO_GROUP = ("", "inbox", "library", "review", "empty", "quarantine", "duplicates", "reports")
 
@@ -62,7 +71,7 @@ Installed = tuple[Path, Path, Path | None]
 
 
 @pytest.fixture(
-    params=[(UNIT, None), (TRAIN, None), *((_changes(drop_in), drop_in) for drop_in in DROP_INS)],
+    params=[(UNIT, None), (TRAIN, None), (WEB, None), *((_changes(drop_in), drop_in) for drop_in in DROP_INS)],
     ids=lambda given: given[1].stem if given[1] else f"{given[0].stem} plain",
 )
 def installed(request: pytest.FixtureRequest, tmp_path: Path) -> Installed:
@@ -132,6 +141,45 @@ def test_a_training_is_begun_where_the_daemon_says_that_it_is_due(root: Path, mo
     assert _run(sys.executable, *words).returncode == 0
     assert list((root / shelving.JOBS / DUE).iterdir()) == []
     assert _values("User", TRAIN) == _values("Group", TRAIN) == ["birdwatchd"]
+
+
+def test_the_page_serves_the_socket_that_it_is_given(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever that listens: the settings may say something else. Its command line is the unit's."""
+    monkeypatch.setenv("BIRDWATCHD_WEB__HOST", "0.0.0.0")  # noqa: S104  # who sets up a socket has said who may reach it
+    [command] = _values("ExecStart", WEB)
+    assert _values("User", WEB) == _values("Group", WEB) == ["birdwatchd"]
+    address = _values("ListenStream", SYSTEMD / "birdwatchd-web.socket")
+    assert address == ["127.0.0.1:8765"]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        fd = listening.fileno()
+        with subprocess.Popen(
+            [sys.executable, "-c", HAND_OVER, str(fd), *_here(command, root)], pass_fds=[fd], stdout=subprocess.DEVNULL
+        ) as page:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 60) as line:
+                    line.sendall(f"GET /login HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())
+                    with line.makefile("rb") as answer:
+                        assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+                page.send_signal(signal.SIGTERM)
+                assert page.wait(timeout=float(_values("TimeoutStopSec", WEB)[0])) == 0
+            finally:
+                page.kill()
+
+
+def test_the_page_may_write_what_it_must_and_nothing_else(tmp_path: Path) -> None:
+    """The folders that the unit names are those of a bird folder, each of them once, and the token lies where it may be written."""
+    named = {
+        key: " ".join(_values(key, WEB)).split() for key in ("ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths")
+    }
+    assert named["ReadWritePaths"] == [ROOT, f"{ROOT}/{Path(shelving.WEB_TOKEN).parent}"]
+    closed = {
+        path.removeprefix("-").removeprefix(f"{ROOT}/") for path in named["ReadOnlyPaths"] + named["InaccessiblePaths"]
+    }
+    assert closed >= {folder for folder in shelving.FOLDERS if not folder.startswith(shelving.PRIVATE)}
+    assert shelving.PRIVATE in closed
+    assert f"{ROOT}/{shelving.INBOX}" in named["InaccessiblePaths"]
+    assert f"{ROOT}/{shelving.QUARANTINE}" in named["InaccessiblePaths"]
 
 
 def test_the_user_and_the_group_are_made(tmp_path: Path) -> None:

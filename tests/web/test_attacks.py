@@ -368,7 +368,7 @@ ODD_NAMES = (
         "library/redstart",
         "%0d%0aX-Evil:%201",
         "1%0d%0a",
-        "..%2f..%2f.birdwatchd%2fweb-token",
+        "..%2f..%2f.birdwatchd%2fweb%2ftoken",
         "1_0",
         "+1",
         "%EF%BC%91",
@@ -381,7 +381,7 @@ def traversals() -> list[str]:
     """W05: targets that would lead somewhere if any part of us believed in paths."""
     ups = ["..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..%00", "%c0%ae%c0%ae", "....//..", "..;", "%u002e%u002e"]
     slashes = ["/", "%2f", "%5c", "%252f"]
-    goals = ["secret.txt", "birdwatchd.db", ".birdwatchd/web-token", "config.toml", "etc/passwd"]
+    goals = ["secret.txt", "birdwatchd.db", ".birdwatchd/web/token", "config.toml", "etc/passwd"]
     targets = [
         f"/{place}/{slash.join([up] * depth)}{slash}{goal.replace('/', slash)}"
         for place in ("static", "thumbnails", "originals")
@@ -414,7 +414,7 @@ def traversals() -> list[str]:
 def test_no_path_leads_out(served: Served, garden: Path, nothing_moves: None, *, logged_in: bool) -> None:
     targets = traversals()
     assert len(targets) >= 600
-    given_out = {path.read_bytes() for path in (garden / ".birdwatchd" / "web-token", garden / "birdwatchd.db")} | {
+    given_out = {path.read_bytes() for path in (garden / ".birdwatchd" / "web" / "token", garden / "birdwatchd.db")} | {
         SECRET
     }
     headers: Headers = Browser(served).sends() if logged_in else []
@@ -600,6 +600,7 @@ def test_the_network_is_not_listened_to_without_being_asked(root: Path) -> None:
 @pytest.mark.fault("W13")
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 def test_a_token_that_others_can_read_is_refused(root: Path, mode: int) -> None:
+    token_file(root).parent.mkdir()
     token_file(root).write_text("A" * 43)
     token_file(root).chmod(mode)
     told = birdwatchd("web", root=root, environment={"BIRDWATCHD_WEB__PORT": "1"})
@@ -611,6 +612,7 @@ def test_a_token_that_others_can_read_is_refused(root: Path, mode: int) -> None:
 @pytest.mark.fault("W13")
 @pytest.mark.parametrize("content", ["", "short", "A" * 44, "A" * 42 + "!", "é" * 43])
 def test_what_is_no_token_lets_nobody_in(root: Path, content: str) -> None:
+    token_file(root).parent.mkdir()
     token_file(root).write_text(content)
     token_file(root).chmod(0o600)
     told = birdwatchd("web", root=root, environment={"BIRDWATCHD_WEB__PORT": "1"})
@@ -626,7 +628,7 @@ def test_a_token_is_made_for_us_alone_and_stays(root: Path) -> None:
         assert token_file(root).stat().st_mode & 0o777 == 0o600
     with page_of(root) as served:
         assert served.token == first
-    assert not list(token_file(root).parent.glob(".web-token*"))
+    assert not list(token_file(root).parent.glob(".token*"))
     token_file(root).unlink()
     token_file(root).symlink_to(root.parent / "elsewhere")
     told = birdwatchd("web", root=root, environment={"BIRDWATCHD_WEB__PORT": "1"})

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from birdwatchd.edges.store import Store
+from birdwatchd.web.server import token_file
 from tests.gardens import picture
 from tests.service.running import STUBBED, birdwatchd, daemon, until
 from tests.web.serving import free_port
@@ -77,8 +78,9 @@ def test_photos_are_taken_while_the_page_dies_again_and_again(root: Path) -> Non
 
 @pytest.mark.fault("W10")
 def test_a_page_that_cannot_start_is_told_and_hinders_nothing(root: Path) -> None:
-    (root / ".birdwatchd" / "web-token").write_text("no token")
-    (root / ".birdwatchd" / "web-token").chmod(0o600)
+    token_file(root).parent.mkdir()
+    token_file(root).write_text("no token")
+    token_file(root).chmod(0o600)
     with daemon(root, environment={"BIRDWATCHD_WEB__ENABLED": "true"}, command=STUBBED) as running:
         until("it is told", lambda: "the page does not stay: it ended with 2" in running.err.read_text())
         assert "holds no token" in running.err.read_text()

@@ -204,7 +204,7 @@ def test_a_report_gives_out_nothing_but_itself(served: Served) -> None:
     (page / PAGE_FILE).write_text("<script>alert(1)</script>")
     (page / "secret.txt").write_text("private")
     (page / "photos").mkdir()
-    (page / "photos" / f"{'a' * 64}.jpg").symlink_to(root / ".birdwatchd" / "web-token")
+    (page / "photos" / f"{'a' * 64}.jpg").symlink_to(root / ".birdwatchd" / "web" / "token")
     with served.client() as client:
         given = client.get("/reports/1/")
         assert given.status_code == 200
