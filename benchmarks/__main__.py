@@ -16,6 +16,7 @@ from benchmarks.figures import machine
 from benchmarks.learning import learning, mistakes, soon
 from benchmarks.living import memory
 from benchmarks.naming import calibration, filed, forty, strangers, three
+from benchmarks.pages import pages
 from benchmarks.seeing import birdness
 from benchmarks.starting import fresh, recover, start
 from benchmarks.sweeping import sweep
@@ -52,6 +53,7 @@ ALL: dict[str, Measurement] = {
     "soon": Measurement(soon, {"draws": 1}),
     "besides": Measurement(besides, {"drops": 10}),
     "mistakes": Measurement(mistakes, {"draws": 1}),
+    "pages": Measurement(pages, {"photos": 50_000, "repeats": 3}),
     "fresh": Measurement(fresh),
 }
 

@@ -108,9 +108,11 @@ def show(request: Request, period: PeriodName = "week") -> Response:
         if not rows:
             root = request.app.state.settings.root
             return page(request, "garden_empty.html", inbox=root / INBOX, running=runs(store, request))
-        told = _told(request, store, period)
+        span = seasons.period(period, today(request))
+        hours, days = counts(store, span, None)
+        told = _told(request, store, span, hours, days)
         latest = store.gallery.named(Wanted(), limit=LATEST)
-        species = _species(request, store, period)
+        species = _species(request, store, days)
         photo_of = {
             row.species: store.gallery.named(Wanted(species=row.species), limit=1)[0]["id"]
             for row in species
@@ -137,8 +139,9 @@ def show(request: Request, period: PeriodName = "week") -> Response:
 @router.get("/api/garden", operation_id="garden", summary="Who came when")
 def garden(request: Request, period: PeriodName = "week") -> GardenOut:
     """Visits by hour and by day of each species, by the clock on the wall."""
+    span = seasons.period(period, today(request))
     with request.app.state.log.reading() as store:
-        return _told(request, store, period)
+        return _told(request, store, span, *counts(store, span, None))
 
 
 @router.get("/api/garden/year", operation_id="gardenYear", summary="Visits by day in a year")
@@ -156,13 +159,11 @@ def year(request: Request, species: Annotated[str, Query(max_length=200)] = "") 
     return YearOut(first=span.first, last=span.last, species=species or None, days=told)
 
 
-def _told(request: Request, store: Store, name: PeriodName) -> GardenOut:
+def _told(request: Request, store: Store, span: seasons.Period, hours: Counts, days: Counts) -> GardenOut:
     names = names_of(request.app.state.settings)
-    span = seasons.period(name, today(request))
-    hours, days = counts(store, span, None)
     accuracy = accuracies(store.audits.answered())
     return GardenOut(
-        period=name,
+        period=span.name,
         first=span.first,
         last=span.last,
         visits=sum(map(sum, days.visits.values())),
@@ -217,11 +218,10 @@ def seen(store: Store, species: str, day: date) -> Seen:
     return Seen(species, found["first"], found["last"], found[new_year], found[season])
 
 
-def _species(request: Request, store: Store, name: PeriodName) -> list[SpeciesRow]:
+def _species(request: Request, store: Store, days: Counts) -> list[SpeciesRow]:
     """Every species of the garden: those with most visits in the period first, then by name."""
     names, day = names_of(request.app.state.settings), today(request)
     since = store.seasons.first_day() or day.isoformat()
-    _, days = counts(store, seasons.period(name, day), None)
     told = []
     for one in store.seasons.species():
         when = seen(store, one, day)

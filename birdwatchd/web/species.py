@@ -20,7 +20,7 @@ from birdwatchd.web.pages import page
 router = APIRouter(tags=["garden"])
 
 LATEST = 24
-SURE_OF = 500
+SURE_OF = 300
 """The latest photos that the machine named so, to tell how sure it is."""
 
 WORDS_LOOKED_AT = 2000
@@ -95,7 +95,7 @@ def _told(request: Request, store: Store, label: str, period: PeriodName) -> Spe
         if row["probability"] is not None:
             sureness[min(9, int(row["probability"] * 10))] += 1
     mixed = store.doubts.confused(label, of_the_latest=WORDS_LOOKED_AT)
-    audit = next((one for one in accuracies(store.audits.answered()) if one.label == label), None)
+    audit = next(iter(accuracies(store.audits.answered(label))), None)
     return SpeciesPageOut(
         species=label,
         name=shown(label, names),

@@ -55,10 +55,12 @@ class Audits:
             "waiting": int(self._db.value(f"SELECT count(*) {_WAITING}")),
         }
 
-    def answered(self) -> dict[str, tuple[int, int]]:
-        """For each name that the machine gave: how many photos are answered, and how many of these confirmed."""
+    def answered(self, label: str | None = None) -> dict[str, tuple[int, int]]:
+        """For each name that the machine gave, or for one: how many photos are answered, and how many of these confirmed."""
+        only = "" if label is None else "label = :label AND "
         rows = self._db.rows(
-            "SELECT label, count(*) AS n, sum(answer = label) AS right FROM audits WHERE answer IS NOT NULL GROUP BY label"
+            f"SELECT label, count(*) AS n, sum(answer = label) AS right FROM audits WHERE {only}answer IS NOT NULL GROUP BY label",  # noqa: S608
+            {"label": label},
         )
         return {row["label"]: (row["n"], row["right"]) for row in rows}
 

@@ -1,12 +1,13 @@
 // The plots of the garden page.
 import { ask, toast } from "./base.js";
-import { calendar, dayLabel, intervals, monthLabel, stacked } from "./plots.js";
+import { calendar, dayLabel, intervals, monthLabel, ready, stacked } from "./plots.js";
 
 const { period } = document.getElementById("garden").dataset;
 const choice = document.getElementById("year-species");
 
 async function show() {
   const garden = await ask(`/api/garden?period=${period}`);
+  await ready;
   stacked("hours", garden.hours, { word: "Hour" });
   const byMonth = period === "year";
   stacked("days", garden.days, {
@@ -18,7 +19,9 @@ async function show() {
 }
 
 async function showYear() {
-  calendar("year", await ask(`/api/garden/year?species=${encodeURIComponent(choice.value)}`));
+  const year = await ask(`/api/garden/year?species=${encodeURIComponent(choice.value)}`);
+  await ready;
+  calendar("year", year);
 }
 
 const failed = (error) => toast(error.message, "bad");

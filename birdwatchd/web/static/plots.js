@@ -2,6 +2,8 @@
 // that nothing needs a style of its own, which the content policy would not let through.
 import { el } from "./base.js";
 
+const ECHARTS = "/static/vendor/echarts/echarts-5.6.0.min.js";
+
 const LIGHT = ["#1b6b45", "#d07a12", "#3a6fd0", "#b0413e", "#7a5cc4", "#2a9d9d", "#8a6d3b", "#c2559a", "#8b938e"];
 const DARK = ["#7cc79b", "#f0b25c", "#8ab4ff", "#ff9d8f", "#c0a8ff", "#6fd6d6", "#d2b48c", "#f2a0cf", "#7e8a84"];
 const HEAT_LIGHT = ["#e3efe8", "#9fd0b4", "#4f9d74", "#1b6b45", "#0b3a24"];
@@ -10,6 +12,16 @@ const HEAT_DARK = ["#1f3a2b", "#2f6a4a", "#4f9d74", "#8fd4ad", "#d9f5e5"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const drawn = new Map();
+
+/** The library, once the page itself is painted: it is a megabyte to read. */
+export const ready = new Promise((resolve, reject) => {
+  requestAnimationFrame(() => setTimeout(() => {
+    document.head.append(Object.assign(document.createElement("script"), {
+      src: ECHARTS, onload: resolve, onerror: () => reject(new Error("The plots could not be loaded. Reload the page.")),
+    }));
+  }));
+});
+ready.catch(() => {}); // whoever waits for it says so
 
 function colours() {
   const css = getComputedStyle(document.documentElement);

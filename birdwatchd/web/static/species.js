@@ -1,6 +1,6 @@
 // The plots of a species page.
 import { ask, toast } from "./base.js";
-import { calendar, dayLabel, draw, monthLabel, numbers, stacked } from "./plots.js";
+import { calendar, dayLabel, draw, monthLabel, numbers, ready, stacked } from "./plots.js";
 
 const { period, species } = document.getElementById("species").dataset;
 
@@ -19,6 +19,7 @@ function sureness(parts) {
 
 async function show() {
   const told = await ask(`/api/species/${encodeURIComponent(species)}?period=${period}`);
+  await ready;
   stacked("hours", told.hours, { word: "Hour" });
   const byMonth = period === "year";
   stacked("days", told.days, {
@@ -31,4 +32,4 @@ async function show() {
 
 const failed = (error) => toast(error.message, "bad");
 show().catch(failed);
-ask(`/api/garden/year?species=${encodeURIComponent(species)}`).then((year) => calendar("year", year)).catch(failed);
+Promise.all([ask(`/api/garden/year?species=${encodeURIComponent(species)}`), ready]).then(([year]) => calendar("year", year)).catch(failed);
