@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,10 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def _served_for(app: App, talk: Callable[[socket.socket], None]) -> None:
-    """Run a small application behind the protocol in this process, and talk to it from a thread."""
+    """Run a small application behind the protocol in this process, and talk to it from a thread.
+
+    The loop gets a thread of its own as well: once a test has opened the browser, Playwright's loop runs in this one.
+    """
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -143,7 +147,8 @@ def _served_for(app: App, talk: Callable[[socket.socket], None]) -> None:
         with socket.create_connection(("127.0.0.1", port), 30) as line:
             talk(line)
 
-    asyncio.run(main())
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(lambda: asyncio.run(main())).result()
 
 
 async def _ok(send: Any) -> None:
