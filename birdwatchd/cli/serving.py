@@ -9,6 +9,7 @@ import typer
 from birdwatchd.cli.app import ConfigOption, RootOption, app, chosen_settings
 from birdwatchd.cli.printing import say, tell
 from birdwatchd.core.errors import ConfigError
+from birdwatchd.core.hosts import address
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 """Modules of the extra `web`."""
@@ -52,7 +53,7 @@ def web(
     Files(settings.root).check_is_one()
     if link:
         token = token_of(server.token_file(settings.root), make=False)
-        say(f"{server.address(settings.web)}/login#token={token}")
+        say(f"{address(settings.web)}/login#token={token}")
         tell("That link logs whoever has it in; the token is what comes after the =.")
         return
     tell_on_stderr("json" if log == "json" else "text")

@@ -13,6 +13,7 @@ from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
 from birdwatchd.doctor.finding import Finding
 from birdwatchd.doctor.learning import of_learning, of_training_units
+from birdwatchd.doctor.page import of_page
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.edges.store.copies import backups_in
@@ -72,6 +73,7 @@ def examine(
     yield _disk(files, int(settings.inbox.reserve_mb * 1e6))
     yield of_unit(unit)
     yield from of_training_units(unit, settings.training.run_by, find_unit)
+    yield from of_page(files, settings.web, find_unit)
 
 
 def _bad(subject: str, error: BirdwatchdError) -> Finding:

@@ -1,6 +1,5 @@
 """The page as a process: a socket of its own or one that systemd hands over, and uvicorn on it."""
 
-import ipaddress
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ import uvicorn
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import ConfigError
+from birdwatchd.core.hosts import address, is_loopback, own_hosts
 from birdwatchd.core.settings import Settings, Web
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.web.access import Doorman, Keys, token_of
@@ -24,8 +24,6 @@ HEADER_MAX_BYTES = 16 * 1024
 IDLE_S = 10
 LAST_ANSWERS_S = 3
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
-HTTP_PORT = 80
 _TCP = (socket.AF_INET, socket.AF_INET6)
 
 _FIRST_HANDED_DOWN = 3
@@ -99,31 +97,6 @@ def _signals(server: uvicorn.Server) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def address(web: Web) -> str:
-    """What a person types into the browser on this computer."""
-    host = web.host if web.host not in EVERYWHERE else "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{web.port}"
-
-
-def own_hosts(web: Web) -> frozenset[str]:
-    """The Host headers that are ours, lower case: this computer's own names, where it listens, and what the settings add."""
-    names = {"127.0.0.1", "localhost", "[::1]", *web.hosts}
-    if web.host not in EVERYWHERE:
-        names.add(f"[{web.host}]" if ":" in web.host else web.host)
-    as_told = names if web.port == HTTP_PORT else {*web.hosts}  # browsers leave out the port that all know
-    return frozenset(name.lower() for name in {f"{name}:{web.port}" for name in names} | as_told)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bound(web: Web) -> socket.socket:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.pictures import jpeg
 from tests.service.running import COMMAND
+from tests.web.serving import page_of
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace to watch system calls with")
@@ -33,4 +34,24 @@ def test_no_command_asks_the_network_or_leaves_a_trace_at_home(tmp_path: Path) -
         assert done.returncode == 0, done
         asked = re.findall(r"AF_INET6?", trace.read_text())
         assert asked == [], f"{words[0]} used the network"
+    assert list(home.rglob("*")) == [], "something was left at home"
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace to watch system calls with")
+def test_the_page_listens_and_asks_nobody(root: Path, tmp_path: Path) -> None:
+    home, trace = tmp_path / "home", tmp_path / "trace"
+    home.mkdir()
+    tracer = ["strace", "-D", "-f", "-qq", "-e", "trace=socket,connect,sendto,sendmsg,bind,listen", "-o", str(trace)]
+    with page_of(root, environment={"HOME": str(home)}, before=tracer) as served:
+        if not trace.exists():
+            pytest.skip("strace may not trace here")
+        with served.client() as client:
+            for path in ("/", "/login", "/health", "/models", "/static/base.css", "/metrics", "/thumbnails/1"):
+                client.get(path)
+    calls = trace.read_text()
+    bound = f'sin_port=htons({served.port}), sin_addr=inet_addr("127.0.0.1")'
+    assert [bound in call for call in re.findall(r"bind\(.*AF_INET6?.*", calls)] == [True]
+    assert re.findall(r"connect\(.*AF_INET6?.*", calls) == []
+    assert re.findall(r"send(?:to|msg)\(.*sa_family=AF_INET6?.*", calls) == []
+    assert len(set(re.findall(r"listen\((\d+)", calls))) == 1
     assert list(home.rglob("*")) == [], "something was left at home"

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +52,20 @@ def free_port() -> int:
 
 @contextmanager
 def page_of(
-    root: Path, *words: str, environment: dict[str, str] | None = None, port: int | None = None
+    root: Path,
+    *words: str,
+    environment: dict[str, str] | None = None,
+    port: int | None = None,
+    before: Sequence[str] = (),
 ) -> Iterator[Served]:
-    """`birdwatchd web` over a bird folder, until the block ends."""
+    """`birdwatchd web` over a bird folder, until the block ends; `before` is a command that runs it, and stays out of sight."""
     Files(root).create()
     port = port or free_port()
     more = {"BIRDWATCHD_WEB__PORT": str(port)} | (environment or {})
     said = root.parent / "page.err"
     with said.open("ab") as err:
         process = subprocess.Popen(
-            [*COMMAND, "web", *words, "--root", str(root)], stdout=err, stderr=err, env=os.environ | more
+            [*before, *COMMAND, "web", *words, "--root", str(root)], stdout=err, stderr=err, env=os.environ | more
         )
         try:
             served = Served(root, port, process)

@@ -11,12 +11,13 @@ import pytest
 from fastapi import FastAPI
 
 from birdwatchd.core import shelving
+from birdwatchd.core.hosts import own_hosts
 from birdwatchd.core.settings import Settings
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Connection, Store
 from birdwatchd.web.access import Doorman, Keys, token_of
 from birdwatchd.web.app import build_app
-from birdwatchd.web.server import own_hosts, token_file
+from birdwatchd.web.server import token_file
 from tests.edges.test_store import NOW, arrive, say
 from tests.web.test_garden import TODAY, garden
 
