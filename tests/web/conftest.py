@@ -35,6 +35,11 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     contexts = []
     complaints: list[str] = []
 
+    def heard(served: Served, kind: str, text: str) -> None:
+        is_over = served.process.poll() is not None and "net::ERR_CONNECTION" in text  # the test has ended the server
+        if kind in ("error", "warning") and not is_over:
+            complaints.append(text)
+
     def opened(served: Served, path: str, *, dark: bool = False, phone: bool = False, login: bool = True) -> Page:
         context = chromium.new_context(
             color_scheme="dark" if dark else "light",
@@ -44,7 +49,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", lambda said: heard(served, said.type, said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if login:
             page.goto(f"{served.address}/login?to={path}#token={served.token}")
