@@ -52,14 +52,21 @@ def web(
     settings = chosen_settings(root, config)
     Files(settings.root).check_is_one()
     if link:
-        token = token_of(server.token_file(settings.root), make=False)
-        say(f"{address(settings.web)}/login#token={token}")
+        say(_link(address(settings.web), token_of(server.token_file(settings.root), make=False)))
         tell("That link logs whoever has it in; the token is what comes after the =.")
         return
     tell_on_stderr("json" if log == "json" else "text")
     server.serve(settings, allow_remote=allow_remote, announce=_announce)
 
 
-def _announce(line: str) -> None:
-    say(line)
+def _link(where: str, token: str) -> str:
+    return f"{where}/login#token={token}"
+
+
+def _announce(where: str, token: str) -> None:
+    """The token is told to a person at a terminal alone: what is written elsewhere may be read by others."""
+    if sys.stdout.isatty():
+        say(f"the page is at {_link(where, token)}  (that link logs you in: keep it to yourself)")
+    else:
+        say(f"the page is at {where}  (`birdwatchd web --link` tells a link that logs you in)")
     sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The page as a process: a socket of its own or one that systemd hands over, and uvicorn on it."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -9,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import anyio.to_thread
 import uvicorn
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import ConfigError
 from birdwatchd.core.hosts import address, is_loopback, own_hosts
 from birdwatchd.core.settings import Settings, Web
+from birdwatchd.edges.heap import share_one_heap
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.web.access import Doorman, Keys, token_of
 from birdwatchd.web.app import build_app
@@ -23,6 +26,9 @@ from birdwatchd.web.protocol import PatientToAPoint
 HEADER_MAX_BYTES = 16 * 1024
 IDLE_S = 10
 LAST_ANSWERS_S = 3
+
+ANSWERS_AT_ONCE = 8
+"""Each of them takes a thread, and some megabytes: the log is open for it, and its page is put together."""
 
 _TCP = (socket.AF_INET, socket.AF_INET6)
 
@@ -35,16 +41,17 @@ def token_file(root: Path) -> Path:
     return root / shelving.WEB_TOKEN
 
 
-def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str], None]) -> None:
+def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str, str], None]) -> None:
     """Serve the page until SIGTERM or SIGINT.
 
     Args:
         allow_remote: whether an address that others can reach is allowed.
-        announce: gets one line when it may be opened.
+        announce: gets its address and its token when it may be opened.
 
     Raises:
         ConfigError: it cannot start.
     """
+    share_one_heap()
     keys = Keys(token_of(token_file(settings.root), make=True))
     handed = _handed_down()  # then whoever set up that socket has said who may reach it
     if handed is None and not allow_remote and not is_loopback(settings.web.host):
@@ -78,10 +85,15 @@ def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str], N
         app.state.closing = lambda: server.should_exit  # else who listens would keep us from ending
         notifier = Notifier.from_environment()
         notifier.ready("serving the page")
-        announce(f"the page is at {address(web)}")
+        announce(address(web), keys.token)
         with _signals(server):
-            server.run(sockets=[listening])
+            asyncio.run(_serve(server, listening))
         notifier.stopping()
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = ANSWERS_AT_ONCE
+    await server.serve(sockets=[listening])
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """The way in."""
 
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 from birdwatchd.core import shelving
 from birdwatchd.edges.store import Store
+from tests.service.running import COMMAND
 from tests.web.conftest import OpenPage, serious_issues
-from tests.web.serving import page_of
+from tests.web.serving import free_port, page_of
 
 
 def test_the_link_logs_in_and_leaves_no_token_behind(root: Path, open_page: OpenPage) -> None:
@@ -24,3 +28,22 @@ def test_the_link_works_for_who_is_logged_in_already(root: Path, open_page: Open
         page = open_page(served, "/static/icon.svg")
         page.goto(f"{served.address}/login?to=/static/base.css#token={served.token}")
         page.wait_for_url(f"{served.address}/static/base.css")
+
+
+def test_the_token_is_told_to_a_terminal_and_never_to_a_log(root: Path) -> None:
+    with page_of(root) as served:
+        told = (root.parent / "page.err").read_text()
+        assert served.address in told
+        assert served.token not in told
+    master, terminal = pty.openpty()
+    environment = os.environ | {"BIRDWATCHD_WEB__PORT": str(free_port())}
+    with (
+        os.fdopen(master, "rb", 0) as screen,
+        subprocess.Popen([*COMMAND, "web", "--root", str(root)], stdout=terminal, env=environment) as page,
+    ):
+        os.close(terminal)
+        seen = b""
+        while b"\n" not in seen:
+            seen += screen.read(4096)
+        page.terminate()
+    assert f"/login#token={served.token}" in seen.decode()
