@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from birdwatchd.core import grouping, shelving
+from birdwatchd.core.deciding import Reason
 from birdwatchd.core.grouping import Card, Features, Group
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.standing import Wish, standing
@@ -168,7 +169,9 @@ def _in_groups(
 
 
 def _card(row: Row) -> Card:
-    probability = row["probability"] if row["model_id"] is not None else None
+    # How sure a model is among names of which none fits says nothing.
+    is_told = row["model_id"] is not None and row["reason"] != Reason.UNLIKE_ANYTHING
+    probability = row["probability"] if is_told else None
     return Card(row["id"], row["guess"], probability, row["visit_id"], row["camera"])
 
 

@@ -39,9 +39,12 @@ class CardOut(BaseModel):
 
     photo_id: int
     seen: str | None = Field(description="What people call it now; send it along with the answer.")
-    guess: str | None = Field(description="What the machine takes it for; null for an audit, before it is answered.")
+    guess: str | None = Field(
+        description="What the machine takes it for; null for an audit before it is answered, and for a bird unlike all that have names."
+    )
     guess_name: str
     probability: float | None = Field(description="Of the guess, 0 to 1; null without a model for your species.")
+    is_strange: bool = Field(description="Whether it looks unlike all that people have named, so that no name may fit.")
     reason: str = Field(description="Why it waits, in words.")
     camera: str | None
     at: str
@@ -171,12 +174,14 @@ def _groups(asked: Asked, called: dict[int, str | None], known: list[str], names
 def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Names, *, is_blind: bool) -> CardOut:
     row: Row = asked.rows[photo_id]
     by_model = row["model_id"] is not None
+    is_strange = not is_blind and row["reason"] == Reason.UNLIKE_ANYTHING
+    guess = None if is_strange else row["guess"]  # a choice among names of which none fits
     told: dict[str, Any] = {"guess": None, "guess_name": "", "probability": None, "alike": []}
     if not is_blind:
         told = {
-            "guess": row["guess"],
-            "guess_name": "" if row["guess"] is None else shown(row["guess"], names),
-            "probability": row["probability"] if by_model else None,
+            "guess": guess,
+            "guess_name": "" if guess is None else shown(guess, names),
+            "probability": row["probability"] if by_model and guess is not None else None,
             "alike": [
                 Alike(photo_id=one, species=label, name=shown(label, names))
                 for one, label in asked.alike.get(photo_id, ())
@@ -192,6 +197,7 @@ def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Nam
     return CardOut(
         photo_id=photo_id,
         seen=called.get(photo_id),
+        is_strange=is_strange,
         reason=reason,
         camera=row["camera"],
         at=row["at"],

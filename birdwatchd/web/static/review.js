@@ -49,9 +49,13 @@ function say(text, bad = false) {
 
 // -- showing
 
+/** Never all: no model is that sure. */
+const percent = (probability) => `${Math.min(99, Math.round(probability * 100))}\u00a0%`;
+
 /** Under a photo: what a model takes it for, else where and when it was taken. */
 function line(card) {
-  if (card.probability !== null) return `${card.guess_name} ${Math.round(card.probability * 100)}\u00a0%`;
+  if (card.is_strange) return "new here?";
+  if (card.probability !== null) return `${card.guess_name} ${percent(card.probability)}`;
   return [card.camera, card.at.slice(11, 16)].filter(Boolean).join(", ");
 }
 
@@ -98,11 +102,13 @@ function draw() {
     title.id = `group-${number}`;
     title.textContent = heading(group);
     made.setAttribute("aria-labelledby", title.id);
-    made.querySelector(".soft").textContent = photos(group.cards.length);
+    const strange = group.cards.filter((card) => card.is_strange).length;
+    made.querySelector(".soft").textContent = photos(group.cards.length) + (strange && group.species !== null ? `, ${strange} perhaps new here` : "");
     made.querySelector("[data-select]").dataset.select = number;
     const all = made.querySelector("[data-all]");
     all.dataset.all = number;
     all.hidden = group.species === null;
+    all.classList.toggle("primary", 2 * strange <= group.cards.length);
     all.textContent = group.cards.length > 1 ? `All ${group.cards.length} are ${group.name}` : `It is ${group.name}`;
     become(made.querySelector(".cards"), group.cards.map((card) => pictures.get(card.photo_id) ?? picture(card)));
     return made;
@@ -142,21 +148,33 @@ function mark(focus) {
 function closer() {
   const card = here === null ? null : cardOf(here);
   $("closer").hidden = !card;
-  if (!card) return;
-  const group = groupOf(here);
-  const guess = card.probability !== null ? `${card.guess_name}, ${Math.round(card.probability * 100)}\u00a0%` : group?.name && !group.is_new ? `Looks most like ${group.name}` : "";
-  $("closer").replaceChildren(
-    el("img", { src: `/thumbnails/${here}`, alt: `Photo ${here}`, width: 280, height: 280 }),
+  if (card) $("closer").replaceChildren(...about(card));
+}
+
+/** A photo in large, with what is known of it. */
+function about(card) {
+  const group = groupOf(card.photo_id);
+  const guess = card.probability !== null ? `${card.guess_name}, ${percent(card.probability)}` : group?.name && !group.is_new ? `Looks most like ${group.name}` : "";
+  const told = [
+    el("img", { src: `/thumbnails/${card.photo_id}`, alt: `Photo ${card.photo_id}`, width: 280, height: 280 }),
     guess ? el("p", {}, el("strong", {}, guess)) : "",
     card.probability === null && card.guess_name ? el("p", { class: "small soft" }, `Without names from you birdwatchd would say: ${card.guess_name}`) : "",
     el("p", { class: "small soft" }, `Why it waits: ${card.reason}`),
     el("p", { class: "small soft" }, [card.camera, card.at.slice(0, 16).replace("T", " ")].filter(Boolean).join(" · ")),
-    group?.audit ? "" : el("p", { class: "small" }, el("a", { href: `/photos/${here}` }, "All about this photo")), // which tells the guess
-  );
+    group?.audit ? "" : el("p", { class: "small" }, el("a", { href: `/photos/${card.photo_id}` }, "All about this photo")), // which tells the guess
+  ];
   if (card.alike.length) {
-    $("closer").append(el("h2", {}, "You named these"), el("ul", {}, ...card.alike.map((one) =>
+    told.push(el("h2", {}, "You named these"), el("ul", {}, ...card.alike.map((one) =>
       el("li", {}, el("img", { src: `/thumbnails/${one.photo_id}`, alt: "", width: 80, height: 80 }), one.name))));
   }
+  return told;
+}
+
+/** Where the screen is too small for both, the photo at hand is shown in large when somebody wants it. */
+function enlarge() {
+  if (here === null) return;
+  $("large-photo").replaceChildren(...about(cardOf(here)));
+  $("large").showModal();
 }
 
 function tell(groups) {
@@ -413,6 +431,7 @@ $("names").addEventListener("click", (event) => {
 $("accept").addEventListener("click", accept);
 $("nobird").addEventListener("click", () => give("empty"));
 $("other").addEventListener("click", () => choose(""));
+$("enlarge").addEventListener("click", enlarge);
 $("undo").addEventListener("click", undo);
 $("help").addEventListener("click", () => $("keys").showModal());
 
