@@ -234,6 +234,16 @@ def test_a_day_shows_its_visits_in_order(served: Served) -> None:
         assert {client.get(f"/days/{day}").status_code for day in ("0001-01-01", "soon")} <= {404, 422}
 
 
+def test_a_bird_that_only_people_have_named_has_a_page_without_complaints(served: Served, open_page: OpenPage) -> None:
+    with Store.open(served.root / shelving.DATABASE, migrate=False) as store:
+        say(store, 1, "dunnock")
+    page = open_page(served, "/species/dunnock")
+    expect(page.locator("#hours canvas")).to_have_count(1)
+    expect(page.locator("#mixed")).to_be_visible()
+    assert "have their name from people" in page.inner_text("main")
+    assert page.inner_text(".toasts") == ""
+
+
 def test_a_photo_is_named_anew_from_its_page(served: Served, open_page: OpenPage) -> None:
     page = open_page(served, "/photos/13")
     page.fill("#species", "Wren")

@@ -27,7 +27,7 @@ async function show() {
     label: byMonth ? monthLabel : dayLabel,
     onClick: byMonth ? undefined : (day) => { location.href = `/days/${day}`; },
   });
-  if (document.getElementById("sure").classList.contains("plot")) sureness(told.sureness);
+  sureness(told.sureness);
 }
 
 const failed = (error) => toast(error.message, "bad");
