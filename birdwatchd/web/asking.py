@@ -22,6 +22,7 @@ from birdwatchd.web.looks import Looks
 CONSIDERED = 1500
 """So many of the latest arrivals are thought about."""
 
+COUNTED = 100_000
 SHOWN = 200
 BLIND = 10
 """At most so many audits at a time."""
@@ -94,8 +95,7 @@ class Asking:
         audits = {row["id"]: row for row in store.queue.put_up(of_the_latest=PUT_UP_LATELY, limit=BLIND)}
         rows = {photo_id: row for photo_id, row in rows.items() if names.get(photo_id) is None}
         blind = [photo_id for photo_id in audits if names.get(photo_id) is None]
-        waiting = store.queue.waiting_count(most=100_000)
-        waiting -= sum(name is not None and photo_id not in audits for photo_id, name in names.items())
+        waiting = waiting_count(store, names, most=COUNTED)
         left = left_this_week(store, self._budget, now, names)
         if left is not None:
             blind = blind[:left]
@@ -118,7 +118,7 @@ class Asking:
             for photo_id, place in zip(shown, places, strict=True)
             if named.labels
         }
-        return Asked(rows | audits, blind, groups, alike, max(0, waiting), left)
+        return Asked(rows | audits, blind, groups, alike, waiting, left)
 
     def similar(self, store: Store, photo_id: int, *, count: int) -> list[tuple[int, str]]:
         """Photos that people have named and that look most like this one, with the name; none if no spotter has seen it."""
@@ -214,6 +214,11 @@ def names_then(store: Store, wishes: Sequence[Wish], photo_ids: Sequence[int] = 
     """What photos are called once these wishes are fulfilled: all photos that they concern, and those given."""
     concerned = {*photo_ids, *(photo_id for wish in wishes for photo_id in wish.photo_ids)}
     return standing(store.queue.last_words(concerned), wishes)
+
+
+def waiting_count(store: Store, names: Mapping[int, str | None], *, most: int) -> int:
+    """How many photos wait, without those that were named a moment ago; counted no further than `most`."""
+    return store.queue.waiting_count(most=most, without=[one for one, name in names.items() if name is not None])
 
 
 def left_this_week(store: Store, budget: int, now: str, names: Mapping[int, str | None]) -> int | None:

@@ -49,7 +49,7 @@ def cards(request: Request, rows: Iterable[Row]) -> list[PhotoOut]:
     names = names_of(request.app.state.settings)
     told = []
     for row in rows:
-        at = seasons.on_the_wall(row["captured_at"] or row["received_at"], None, timed=row["captured_at"] is not None)
+        at = moment_of(row)
         has_name = row["named_by"] == "human" or row["state"] in ("filed", "missing")
         species = None if row["species"] is None and row["state"] != "empty" else row["species"] or "empty"
         told.append(
@@ -68,6 +68,11 @@ def cards(request: Request, rows: Iterable[Row]) -> list[PhotoOut]:
             )
         )
     return told
+
+
+def moment_of(row: Row) -> str:
+    """When a photo was taken, else when it arrived, by the clock on the wall."""
+    return seasons.on_the_wall(row["captured_at"] or row["received_at"], None, timed=row["captured_at"] is not None)
 
 
 def today(request: Request) -> date:

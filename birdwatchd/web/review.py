@@ -12,7 +12,8 @@ from birdwatchd.core.species_names import WELL_KNOWN, Names, names_of, shown, sp
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.web.answers import called as called_by
 from birdwatchd.web.answers import last_answer
-from birdwatchd.web.asking import Asked, known_species, names_then, open_wishes
+from birdwatchd.web.asking import Asked, known_species, names_then, open_wishes, waiting_count
+from birdwatchd.web.cards import moment_of
 from birdwatchd.web.pages import page
 
 router = APIRouter(tags=["review"])
@@ -47,7 +48,7 @@ class CardOut(BaseModel):
     is_strange: bool = Field(description="Whether it looks unlike all that people have named, so that no name may fit.")
     reason: str = Field(description="Why it waits, in words.")
     camera: str | None
-    at: str
+    at: str = Field(description="When it was taken, else when it arrived, by the clock on the wall.")
     alike: list[Alike]
 
 
@@ -144,14 +145,12 @@ def names(request: Request) -> NamesOut:
 def count(request: Request) -> CountOut:
     """Of all photos in review."""
     with request.app.state.log.reading() as store:
-        return CountOut(waiting=waiting_count(store))
+        return CountOut(waiting=waiting_now(store))
 
 
-def waiting_count(store: Store) -> int:
-    """How many wait, without those that were answered a moment ago."""
-    names = names_then(store, open_wishes(store))
-    waiting = store.queue.waiting_count(most=COUNTED)
-    return waiting if waiting == COUNTED else max(0, waiting - sum(name is not None for name in names.values()))
+def waiting_now(store: Store) -> int:
+    """How many wait, as the mark tells it."""
+    return waiting_count(store, names_then(store, open_wishes(store)), most=COUNTED)
 
 
 def _groups(asked: Asked, called: dict[int, str | None], known: list[str], names: Names) -> list[GroupOut]:
@@ -200,7 +199,7 @@ def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Nam
         is_strange=is_strange,
         reason=reason,
         camera=row["camera"],
-        at=row["at"],
+        at=moment_of(row),
         **told,
     )
 

@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from birdwatchd.core.photo import State
 from birdwatchd.edges.store import Said, Store
+from tests.edges.test_store import arrive
 from tests.gardens import Garden
 from tests.web.conftest import OpenPage, serious_issues
 from tests.web.serving import Served, page_of
@@ -216,6 +218,23 @@ def test_an_audit_does_not_tell_the_guess_before_it_is_answered(
     assert "jay" not in str(card).lower()
     assert post(client, 3).json()["told"] == {"3": "Jay"}
     assert 3 not in shown(client)
+
+
+def test_an_answered_audit_is_no_photo_less_that_waits(root: Path) -> None:
+    with page_of(root) as served, served.client() as client:
+        with Store.open(root / "birdwatchd.db") as store:
+            for _ in range(2):
+                arrive(store, outcome=State.REVIEW, reason="unsure")
+            audited = arrive(store, label="robin")
+            with store.connection.writing():
+                store.connection.execute(
+                    "INSERT INTO models (kind, created_at, labels, metrics, path, recipe)"
+                    " VALUES ('linear', '2026', '[]', '{}', '', '{}')"
+                )
+                store.connection.execute("INSERT INTO put_up VALUES (?, 1, 'robin', '2026')", (audited,))
+        post(client, audited, species="robin", new_species=True).raise_for_status()
+        assert client.get("/api/queue").json()["waiting"] == 2
+        assert client.get("/api/queue/count").json() == {"waiting": 2}, "the mark beside Review tells the same"
 
 
 def test_a_budget_shows_no_more_than_it_asks_for(garden: Garden) -> None:

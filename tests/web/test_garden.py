@@ -87,6 +87,14 @@ def test_a_photo_without_a_camera_clock_is_counted_by_the_clock_on_the_wall(root
             assert client.get("/api/photos").json()["photos"][0]["day"] == day
 
 
+def test_the_review_page_tells_when_a_photo_came_by_the_clock_on_the_wall_too(root: Path) -> None:
+    with page_of(root, environment={"TZ": "Asia/Tokyo"}) as served, served.client() as client:
+        with Store.open(root / shelving.DATABASE) as store:
+            photo_id = arrive(store, outcome=State.REVIEW, reason="unsure", received_at="2026-05-02T20:30:00.000Z")
+        ((card,),) = [group["cards"] for group in client.get("/api/queue").json()["groups"]]
+        assert card["at"] == client.get(f"/api/photos/{photo_id}").json()["photo"]["at"] == "2026-05-03T05:30:00"
+
+
 def test_the_heat_map_is_of_one_bird_or_of_all(served: Served) -> None:
     with served.client() as client:
         every = dict(client.get("/api/garden/year").json()["days"])

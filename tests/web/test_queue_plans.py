@@ -6,7 +6,7 @@ from birdwatchd.core.settings import Settings, Web
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.store import Store
 from birdwatchd.web.asking import Asking, known_species, names_then, open_wishes
-from birdwatchd.web.review import waiting_count
+from birdwatchd.web.review import waiting_now
 from tests.test_plans import Heard, heard, whole_tables_read, years_old
 
 __all__ = ["heard"]
@@ -37,6 +37,6 @@ def test_nothing_that_the_review_page_asks_reads_a_growing_table_from_end_to_end
         assert store.queue.guesses_put_up([165, 161]) == {165: "jay"}
         assert store.queue.last_word(150) is not None
         assert len(store.queue.words_after(150, 10)) == 1
-        assert waiting_count(store) > 35
+        assert waiting_now(store) > 35
     assert len(heard.statements) > 15
     assert whole_tables_read(root / "birdwatchd.db", heard.statements) == []

@@ -23,10 +23,14 @@ class Queue:
             f"{_CARD} WHERE photos.state = 'review' AND said.label IS NULL ORDER BY photos.id DESC LIMIT ?", (limit,)
         )
 
-    def waiting_count(self, *, most: int) -> int:
-        """How many photos rest in review; counted no further than `most`."""
+    def waiting_count(self, *, most: int, without: Iterable[int] = ()) -> int:
+        """How many photos rest in review, without some of them; counted no further than `most`."""
         return int(
-            self._db.value("SELECT count(*) FROM (SELECT 1 FROM photos WHERE state = 'review' LIMIT ?)", (most,))
+            self._db.value(
+                "SELECT count(*) FROM (SELECT 1 FROM photos WHERE state = 'review'"
+                " AND id NOT IN (SELECT value FROM json_each(?)) LIMIT ?)",
+                (json.dumps(list(without)), most),
+            )
         )
 
     def photos(self, photo_ids: Iterable[int]) -> list[Row]:
@@ -125,7 +129,7 @@ class Queue:
 
 
 _CARD = """
-SELECT photos.id, photos.state, photos.reason, photos.camera, photos.path, coalesce(photos.captured_at, photos.received_at) AS at,
+SELECT photos.id, photos.reason, photos.camera, photos.captured_at, photos.received_at,
     coalesce(word.label, seen.label) AS guess, coalesce(word.probability, seen.probability) AS probability,
     seen.model_id, seen.spotter_id, mine.visit_id
 FROM photos
