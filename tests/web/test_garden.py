@@ -265,14 +265,14 @@ def test_a_photo_is_named_anew_from_its_page(served: Served, open_page: OpenPage
 
 def test_a_species_that_is_new_here_is_asked_for_once_more(served: Served, open_page: OpenPage) -> None:
     page = open_page(served, "/photos/13")
-    page.fill("#species", "dunnock")
+    page.fill("#species", "Red  Kite")
     page.keyboard.press("Enter")
-    expect(page.locator("#is-new")).to_contain_text("Nobody has named a dunnock here yet")
+    expect(page.locator("#is-new")).to_contain_text("Nobody has used the name red-kite here yet")
     with Store.read_only(served.root / shelving.DATABASE) as store:
         assert store.requests.open() == []
         page.keyboard.press("Enter")  # the button has the focus
-        expect(page.locator(".toasts")).to_contain_text("Named Dunnock")
-        assert [wish.arguments["species"] for wish in store.requests.open()] == ["dunnock"]
+        expect(page.locator(".toasts")).to_contain_text("Named Red kite")
+        assert [wish.arguments["species"] for wish in store.requests.open()] == ["red-kite"], "as on the review page"
 
 
 def test_a_garden_without_a_photo_says_what_to_do_first(root: Path, open_page: OpenPage) -> None:

@@ -35,6 +35,9 @@ export function toast(text, kind = "") {
   setTimeout(() => line.remove(), 6000);
 }
 
+/** What nobody sends twice: an answer that is sent again under the same key is given once. */
+export const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
 /** How many photos wait, beside Review in the menu. */
 export async function countWaiting() {
   const mark = document.querySelector("[data-waiting]");

@@ -8,8 +8,13 @@ const folded = (text) => text.normalize("NFKD").toLowerCase().replace(/[^\p{L}\p
 /** The label that a new name becomes: words in lower case with hyphens. */
 const labelOf = (text) => text.trim().toLowerCase().replace(/['’]/g, "").replace(/[\s_]+/g, "-");
 
+/** The label that somebody means who has typed a name to its end: of the species that is spelled so, else a new one. */
+export function meant(species, typed) {
+  return species.find((one) => one.spellings.some((form) => folded(form) === folded(typed)))?.species ?? labelOf(typed);
+}
+
 /** Species that fit what was typed: those that begin so first, used ones before others. */
-export function matching(species, typed) {
+function matching(species, typed) {
   const wanted = folded(typed);
   const rank = (one) => {
     const forms = one.spellings.map(folded);
@@ -36,8 +41,8 @@ export function openChooser({ species, letter, confirm, title }) {
     asking = null;
     $("confirm").hidden = true;
     choices = matching(species, typed.value);
-    const label = labelOf(typed.value);
-    if (label && !choices.some((one) => one.species === label || one.spellings.some((form) => folded(form) === folded(typed.value)))) {
+    const label = meant(species, typed.value);
+    if (label && !choices.some((one) => one.species === label)) {
       choices.push({ species: label, name: `${typed.value.trim()}: a new name`, used: 0, spellings: [] });
     }
     at = 0;

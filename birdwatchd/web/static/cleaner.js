@@ -1,8 +1,7 @@
 // The cleaner: each click is an answer, sent and saved at once; nothing is kept here that a reload could lose.
-import { ask, el } from "./base.js";
+import { ask, el, newKey } from "./base.js";
 import { openChooser } from "./chooser.js";
 
-const key = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 const which = document.getElementById("which");
 which?.addEventListener("change", () => which.submit());
 
@@ -45,7 +44,7 @@ async function answer(card, species, words, isNew = false) {
   try {
     const seen = card.dataset.seen || null;
     const photos = [{ photo_id: Number(card.dataset.photo), seen }];
-    const { request_id: number } = await ask("/api/answers", { key: key(), species, new_species: isNew, photos });
+    const { request_id: number } = await ask("/api/answers", { key: newKey(), species, new_species: isNew, photos });
     card.dataset.request = number;
     card.dataset.before = seen ?? "";
     card.dataset.seen = species ?? "";
@@ -67,7 +66,7 @@ async function answer(card, species, words, isNew = false) {
 async function undo(card) {
   busy(card, true);
   try {
-    await ask("/api/undo", { key: key(), request_id: Number(card.dataset.request) });
+    await ask("/api/undo", { key: newKey(), request_id: Number(card.dataset.request) });
     card.dataset.seen = card.dataset.before;
     card.classList.remove("done");
     say(card, "");

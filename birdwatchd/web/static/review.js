@@ -1,5 +1,5 @@
 // The review page: what is shown, and what each key does. The server keeps every answer; nothing here is lost by a reload.
-import { ask, el, toast } from "./base.js";
+import { ask, el, newKey, toast } from "./base.js";
 import { openChooser } from "./chooser.js";
 
 const $ = (id) => document.getElementById(id);
@@ -20,7 +20,6 @@ let asked = 0;
 let done = Number(sessionStorage.getItem("birdwatchd-answered") ?? 0);
 let digits = [];
 
-const key = () => (crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}-0`);
 /** What is shown now; found anew when the queue or what is answered has changed. */
 let now = null;
 function shown() {
@@ -267,7 +266,7 @@ async function give(species, newSpecies = false, ids = chosen()) {
   root.setAttribute("aria-busy", "true");
   draw();
   try {
-    const told = await ask("/api/answers", { key: key(), species, new_species: newSpecies, photos: cards.map((card) => ({ photo_id: card.photo_id, seen: card.seen })) });
+    const told = await ask("/api/answers", { key: newKey(), species, new_species: newSpecies, photos: cards.map((card) => ({ photo_id: card.photo_id, seen: card.seen })) });
     queue.undo = told;
     for (const [id, guess] of Object.entries(told.told)) toast(`birdwatchd had taken photo ${id} for: ${guess}`);
   } catch (error) {
@@ -296,7 +295,7 @@ async function undo() {
   underWay += 1;
   root.setAttribute("aria-busy", "true");
   try {
-    const back = await ask("/api/undo", { key: key() });
+    const back = await ask("/api/undo", { key: newKey() });
     done = Math.max(0, done - back.photo_ids.length);
     sessionStorage.setItem("birdwatchd-answered", done);
     say(`Taken back: ${photos(back.photo_ids.length)} no longer ${back.name}.`);
