@@ -1,9 +1,11 @@
 """The page put together: routes, errors in words, and the gate before all of it."""
 
+import os
 import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -61,6 +63,9 @@ ROOMS = (
 )
 """Each has the routes of one topic."""
 
+STATIC = Path(__file__).resolve().with_name("static")
+VENDORS = STATIC / "vendor"
+
 RETRY_S = 5
 
 _STATUSES: tuple[tuple[type[BirdwatchdError], int], ...] = (
@@ -100,7 +105,7 @@ def build_app(
     app.state.asking = Asking(settings)
     for room in ROOMS:
         app.include_router(room.router)
-    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.mount("/static", _OwnFiles(directory=STATIC), name="static")
     app.add_exception_handler(BirdwatchdError, _in_words)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _plain)
@@ -108,6 +113,18 @@ def build_app(
     # Before everything, also before what answers when all else fails: no answer goes out without the gate's headers.
     app.middleware_stack = Gate(app.build_middleware_stack(), doorman, clock)
     return app
+
+
+class _OwnFiles(StaticFiles):
+    """Scripts and styles. They tell nothing of the garden, so a browser keeps them, and asks each time whether they are still the same;
+    of what others made, each version has a name of its own."""
+
+    def file_response(self, full_path: "str | os.PathLike[str]", *facts: Any, **more: Any) -> Response:
+        """One of them, or the word that it is still the same."""
+        answer = super().file_response(full_path, *facts, **more)
+        is_vendors = VENDORS in Path(full_path).parents
+        answer.headers["Cache-Control"] = "max-age=31536000, immutable" if is_vendors else "no-cache"
+        return answer
 
 
 def _answer(request: Request, status: int, error: str, hint: str) -> Response:
