@@ -1,6 +1,6 @@
 // The plots of the garden page.
 import { ask, toast } from "./base.js";
-import { calendar, dayLabel, intervals, monthLabel, ready, stacked } from "./plots.js";
+import { calendar, intervals, ready, visits } from "./plots.js";
 
 const { period } = document.getElementById("garden").dataset;
 const choice = document.getElementById("year-species");
@@ -8,13 +8,7 @@ const choice = document.getElementById("year-species");
 async function show() {
   const garden = await ask(`/api/garden?period=${period}`);
   await ready;
-  stacked("hours", garden.hours, { word: "Hour" });
-  const byMonth = period === "year";
-  stacked("days", garden.days, {
-    word: byMonth ? "Month" : "Day",
-    label: byMonth ? monthLabel : dayLabel,
-    onClick: byMonth ? undefined : (day) => { location.href = `/days/${day}`; },
-  });
+  visits(garden, period);
   intervals("right", garden.accuracy);
 }
 

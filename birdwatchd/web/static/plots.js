@@ -83,8 +83,19 @@ export function numbers(id, heads, rows) {
     el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell))))));
 }
 
+/** The two plots of a period: by hour of the day, and by day; by month for a year. */
+export function visits(told, period) {
+  const byMonth = period === "year";
+  stacked("hours", told.hours, { word: "Hour" });
+  stacked("days", told.days, {
+    word: byMonth ? "Month" : "Day",
+    label: byMonth ? monthLabel : dayLabel,
+    onClick: byMonth ? undefined : (day) => { location.href = `/days/${day}`; },
+  });
+}
+
 /** Visits stacked by species over hours, days or months. */
-export function stacked(id, plot, { word, label = (place) => place, onClick }) {
+function stacked(id, plot, { word, label = (place) => place, onClick }) {
   const series = plot.series.map((one) => ({ name: one.name, data: one.visits }));
   const hasOthers = plot.others.some((one) => one > 0);
   if (hasOthers) series.push({ name: "Others", data: plot.others });
@@ -118,8 +129,8 @@ export function stacked(id, plot, { word, label = (place) => place, onClick }) {
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** 2026-05 as May 26, 2026-05-01 as 1 May. */
-export const monthLabel = (month) => `${MONTHS[Number(month.slice(5, 7)) - 1]} ${month.slice(2, 4)}`;
-export const dayLabel = (day) => `${Number(day.slice(8, 10))} ${MONTHS[Number(day.slice(5, 7)) - 1]}`;
+const monthLabel = (month) => `${MONTHS[Number(month.slice(5, 7)) - 1]} ${month.slice(2, 4)}`;
+const dayLabel = (day) => `${Number(day.slice(8, 10))} ${MONTHS[Number(day.slice(5, 7)) - 1]}`;
 
 /** Visits by day over a year, a square for each day; on a narrow screen the year is in two halves. */
 export function calendar(id, year) {

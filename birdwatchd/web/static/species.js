@@ -1,6 +1,6 @@
 // The plots of a species page.
 import { ask, toast } from "./base.js";
-import { calendar, dayLabel, draw, monthLabel, numbers, ready, stacked } from "./plots.js";
+import { calendar, draw, numbers, ready, visits } from "./plots.js";
 
 const { period, species } = document.getElementById("species").dataset;
 
@@ -8,7 +8,6 @@ function sureness(parts) {
   const labels = parts.map((_, n) => `${n * 10}–${n * 10 + 10} %`);
   draw("sure", (now) => ({
     grid: { left: 8, right: 18, top: 12, bottom: 8, containLabel: true },
-    tooltip: { renderMode: "richText", confine: true, backgroundColor: now.raised, borderColor: now.line, textStyle: { color: now.text } },
     xAxis: { type: "category", data: labels, axisTick: { show: false }, axisLine: { lineStyle: { color: now.line } },
       axisLabel: { color: now.soft, hideOverlap: true } },
     yAxis: { type: "value", minInterval: 1, splitLine: { lineStyle: { color: now.line } }, axisLabel: { color: now.soft } },
@@ -20,13 +19,7 @@ function sureness(parts) {
 async function show() {
   const told = await ask(`/api/species/${encodeURIComponent(species)}?period=${period}`);
   await ready;
-  stacked("hours", told.hours, { word: "Hour" });
-  const byMonth = period === "year";
-  stacked("days", told.days, {
-    word: byMonth ? "Month" : "Day",
-    label: byMonth ? monthLabel : dayLabel,
-    onClick: byMonth ? undefined : (day) => { location.href = `/days/${day}`; },
-  });
+  visits(told, period);
   sureness(told.sureness);
 }
 
