@@ -60,6 +60,17 @@ def _beside(context: Context, label: str) -> str:
     return printable(beside(label, context["names"]))
 
 
+def percent(probability: float) -> str:
+    """How sure a model is, as every page tells it (those that scripts write, by `percent` in base.js): never 0 or all, no model is
+    that sure.
+
+    Args:
+        probability: 0-1.
+    """
+    return f"{max(1, min(99, round(100 * probability)))}\N{NO-BREAK SPACE}%"
+
+
+_TEMPLATES.filters["percent"] = percent
 _TEMPLATES.filters["bird"] = _bird
 _TEMPLATES.filters["beside"] = _beside
 

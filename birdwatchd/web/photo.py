@@ -16,7 +16,7 @@ from birdwatchd.core.whereabouts import in_words
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.web.asking import known_species, names_then, open_wishes
 from birdwatchd.web.cards import PLACES, PhotoOut, cards
-from birdwatchd.web.pages import PhotoId, page
+from birdwatchd.web.pages import PhotoId, page, percent
 
 router = APIRouter(tags=["photos"])
 
@@ -169,7 +169,7 @@ def _events(found: dict[str, Any], names: Names) -> list[Event]:
             what += f" as {shown(one['label'], names)}"
         because = IN_WORDS.get(one["reason"], one["reason"])
         if one["birdness"] is not None:
-            because += f"; a bird is in it: {_percent(one['birdness'])}"
+            because += f"; a bird is in it: {percent(one['birdness'])}"
         if one["label"] is None:
             guesses = []
         event = Event(at="", who="machine", what=what, because=because, model=one["model_id"], guesses=guesses)
@@ -192,7 +192,7 @@ def _visit(request: Request, store: Store, visit: Row | None, names: Names) -> V
     told = [
         "no name"
         if visit["label"] is None
-        else f"{shown(visit['label'], names)}, {_percent(visit['probability'])}; {agree} of {agree + differ} photos agree",
+        else f"{shown(visit['label'], names)}, {percent(visit['probability'])}; {agree} of {agree + differ} photos agree",
         VISIT_VERDICTS.get(visit["verdict"], visit["verdict"]),
     ]
     return VisitOut(
@@ -206,7 +206,3 @@ def _visit(request: Request, store: Store, visit: Row | None, names: Names) -> V
 
 def _wall(at: str) -> str:
     return seasons.on_the_wall(at, None, timed=False)
-
-
-def _percent(p: float) -> str:
-    return f"{p:.0%}".replace("%", " %") if p < 0.995 else "over 99 %"

@@ -38,6 +38,9 @@ export function toast(text, kind = "") {
 /** What nobody sends twice: an answer that is sent again under the same key is given once. */
 export const newKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
+/** How sure a model is: never 0 or all, no model is that sure. As the server tells it. */
+export const percent = (probability) => `${Math.max(1, Math.min(99, Math.round(100 * probability)))}\u00a0%`;
+
 /** How many photos wait, beside Review in the menu. */
 export async function countWaiting() {
   const mark = document.querySelector("[data-waiting]");

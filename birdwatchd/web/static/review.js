@@ -1,5 +1,5 @@
 // The review page: what is shown, and what each key does. The server keeps every answer; nothing here is lost by a reload.
-import { ask, el, newKey, toast } from "./base.js";
+import { ask, el, newKey, percent, toast } from "./base.js";
 import { openChooser } from "./chooser.js";
 
 const $ = (id) => document.getElementById(id);
@@ -47,9 +47,6 @@ function say(text, bad = false) {
 }
 
 // -- showing
-
-/** Never all: no model is that sure. */
-const percent = (probability) => `${Math.min(99, Math.round(probability * 100))}\u00a0%`;
 
 /** Under a photo: what a model takes it for, else where and when it was taken. */
 function line(card) {
