@@ -108,7 +108,7 @@ class Relooking:
             return
         pages: list[tuple[_Kind, int]] = []
         if self._store.looks.knows_another_spotter(spotter_id):
-            newest = self._store.looks.newest()
+            newest = self._store.news.newest_photo()
             pages = [(kind, first) for kind in _Kind for first in range(1, newest + 1, IDS_AT_ONCE)]
         self._pages = deque(pages)
         self._at_hand.clear()

@@ -85,7 +85,7 @@ def show(request: Request, filters: Annotated[Filters, Query()]) -> Response:
         found = _found(request, store, filters)
         names = names_of(request.app.state.settings)
         species = sorted(store.seasons.species(), key=lambda one: shown(one, names).casefold())
-        cameras, newest = store.gallery.cameras(), store.looks.newest()
+        cameras, newest = store.gallery.cameras(), store.news.newest_photo()
     return page(
         request,
         "photos.html",

@@ -203,6 +203,15 @@ class Connection:
             row = self._db.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
 
+    def distinct(self, table: str, column: str) -> list[str]:
+        """Every value of a column, in order. By an index that begins with it: what lies between two values is skipped, not read."""
+        rows = self.rows(
+            f"WITH RECURSIVE names (value) AS (SELECT min({column}) FROM {table} UNION ALL"  # noqa: S608  # names from here
+            f" SELECT (SELECT min({column}) FROM {table} WHERE {column} > names.value) FROM names WHERE names.value IS NOT NULL)"
+            " SELECT value FROM names WHERE value IS NOT NULL"
+        )
+        return [row["value"] for row in rows]
+
     def checkpoint(self) -> bool:
         """Fold the write-ahead log back into the database and cut it short; False when a reader does not allow that now."""
         _wait_for_locks(self._db, CHECKPOINT_TIMEOUT_S)

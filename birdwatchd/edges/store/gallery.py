@@ -52,13 +52,8 @@ class Gallery:
 
     def cameras(self) -> list[str]:
         """All cameras, by name; "" stands for photos without one."""
-        rows = self._db.rows(
-            "WITH RECURSIVE names (camera) AS (SELECT min(camera) FROM photos UNION ALL"
-            " SELECT (SELECT min(camera) FROM photos WHERE camera > names.camera) FROM names WHERE names.camera IS NOT NULL)"
-            " SELECT camera FROM names WHERE camera IS NOT NULL"
-        )
-        named = [row["camera"] for row in rows]
-        return [""] * bool(self._db.value("SELECT EXISTS (SELECT 1 FROM photos WHERE camera IS NULL)")) + named
+        some_have_none = bool(self._db.value("SELECT EXISTS (SELECT 1 FROM photos WHERE camera IS NULL)"))
+        return [""] * some_have_none + self._db.distinct("photos", "camera")
 
     def named(self, wanted: Wanted, *, limit: int, after: Mark | None = None, newer: bool = False) -> list[Row]:
         """Photos with a name, as cards; the newest first.
@@ -73,7 +68,7 @@ class Gallery:
             sql = f"SELECT at, photo_id FROM sighted WHERE {by}{where} {order} LIMIT :limit"
             return self._cards(self._marks(sql, values | {"limit": limit}), limit, newer=newer)
         streams: list[Stream] = []
-        for species in self._species() if wanted.species is None else [wanted.species]:
+        for species in self._db.distinct("sighted", "species") if wanted.species is None else [wanted.species]:
             streams += self._of_species(species, wanted)
         told = [
             (f"SELECT at, photo_id FROM sighted WHERE {sql} AND {where} {order}", values | more)
@@ -156,14 +151,6 @@ class Gallery:
             (visit_id, limit),
         )
         return self._cards([(row["at"], row["id"]) for row in rows], limit, newer=True)[::-1]
-
-    def _species(self) -> list[str]:
-        rows = self._db.rows(
-            "WITH RECURSIVE names (label) AS (SELECT min(species) FROM sighted UNION ALL"
-            " SELECT (SELECT min(species) FROM sighted WHERE species > names.label) FROM names WHERE names.label IS NOT NULL)"
-            " SELECT label FROM names WHERE label IS NOT NULL"
-        )
-        return [row["label"] for row in rows]
 
     def _places(self, species: str) -> Iterator[tuple[str, int]]:
         """The cameras that saw a species, by what clock; without reading more than the first photo of each."""

@@ -49,10 +49,6 @@ class Looks:
         """How many of these have a human name."""
         return int(self._db.value(f"SELECT count(*) {_NAMED} AND {_UNSEEN}", (spotter_id,)))
 
-    def newest(self) -> int:
-        """The highest id that any photo has; 0 without one."""
-        return int(self._db.value("SELECT coalesce(max(id), 0) FROM photos"))
-
 
 _KEPT = "FROM photos WHERE photos.state IN ('filed', 'review', 'empty')"
 _NAMED = "FROM current_labels AS said CROSS JOIN photos ON photos.id = said.photo_id WHERE photos.state IN ('filed', 'review', 'empty')"

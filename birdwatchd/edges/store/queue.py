@@ -68,12 +68,7 @@ class Queue:
 
     def species(self) -> list[str]:
         """Every name that was ever given, by name."""
-        rows = self._db.rows(
-            "WITH RECURSIVE names (label) AS (SELECT min(label) FROM labels UNION ALL"
-            " SELECT (SELECT min(label) FROM labels WHERE label > names.label) FROM names WHERE names.label IS NOT NULL)"
-            " SELECT label FROM names WHERE label IS NOT NULL"
-        )
-        return [row["label"] for row in rows]
+        return self._db.distinct("labels", "label")
 
     def named(self, label: str, *, limit: int) -> list[int]:
         """The photos that were given this name last, and have it still, the latest first."""

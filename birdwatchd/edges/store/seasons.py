@@ -18,12 +18,7 @@ class Seasons:
 
     def species(self) -> list[str]:
         """Every species of which a photo is named now, by its label."""
-        rows = self._db.rows(
-            "WITH RECURSIVE names (label) AS (SELECT min(species) FROM sighted UNION ALL"
-            " SELECT (SELECT min(species) FROM sighted WHERE species > names.label) FROM names WHERE names.label IS NOT NULL)"
-            " SELECT label FROM names WHERE label IS NOT NULL"
-        )
-        return [row["label"] for row in rows]
+        return self._db.distinct("sighted", "species")
 
     def by_day(self, stretch: Stretch, species: str | None = None) -> list[Row]:
         """`day`, `species`, `photos`, `visits`; a shift may bring days just outside of the stretch."""
