@@ -17,10 +17,10 @@ from birdwatchd.core.species_names import Names, names_of, shown
 from birdwatchd.edges import store as log
 from birdwatchd.edges.store import Store
 from birdwatchd.web.asking import known_species, names_then, open_wishes
+from birdwatchd.web.wishes import ACTOR
 
 router = APIRouter(prefix="/api", tags=["review"])
 
-ACTOR = "web"
 AT_ONCE = 500
 """Photos in one answer."""
 
@@ -92,6 +92,7 @@ def answer(request: Request, given: AnswerIn) -> Any:
     """All photos get the name, or none: 409 tells in `stale` which were named otherwise since, or are gone. 422 with `is_new` means
     that nobody has used that name here yet; send it again with `new_species` if it is meant."""
     state = request.app.state
+    called = names_of(state.settings)
     species = None if given.species is None else shelving.species_name(given.species)
     told: dict[int, str] = {}
 
@@ -101,10 +102,10 @@ def answer(request: Request, given: AnswerIn) -> Any:
         photo_ids = list(dict.fromkeys(photo.photo_id for photo in given.photos))
         names = names_then(store, open_wishes(store), photo_ids)
         if species is not None and not given.new_species:
-            _check_known(species, known_species(store, names))
-        _check_seen(given.photos, names)
+            _check_known(species, known_species(store, names), called)
+        _check_seen(given.photos, names, called)
         audits = store.queue.guesses_put_up(photo_ids)
-        told.update({photo_id: shown(guess, names_of(state.settings)) for photo_id, guess in audits.items()})
+        told.update({photo_id: shown(guess, called) for photo_id, guess in audits.items()})
         arguments = {"photo_ids": photo_ids, "species": species, "key": given.key}
         return "answers", arguments | {"seen": [photo.seen for photo in given.photos]}
 
@@ -116,7 +117,7 @@ def answer(request: Request, given: AnswerIn) -> Any:
     except NewSpecies as unknown:
         return _refused(422, unknown, is_new=True)
     species = left.arguments["species"]
-    name, count = called(species, names_of(state.settings)), len(left.arguments["photo_ids"])
+    name, count = in_words(species, called), len(left.arguments["photo_ids"])
     return AnswerOut(request_id=left.id, species=species, name=name, count=count, told=told)
 
 
@@ -146,12 +147,12 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
         request_id=left.id,
         answer=int(left.arguments["request_id"]),
         species=species,
-        name=called(species, names_of(state.settings)),
+        name=in_words(species, names_of(state.settings)),
         photo_ids=left.arguments["photo_ids"],
     )
 
 
-def called(species: str | None, names: Names) -> str:
+def in_words(species: str | None, names: Names) -> str:
     """What an answer has made of its photos, for people."""
     return "set aside" if species is None else shown(species, names)
 
@@ -167,17 +168,17 @@ def last_answer(store: Store) -> log.Request | None:
     return None
 
 
-def _check_known(species: str, known: list[str]) -> None:
+def _check_known(species: str, known: list[str], called: Names) -> None:
     if species in known:
         return
     near = difflib.get_close_matches(species, known, n=1, cutoff=0.75)
-    hint = f"did you mean {shown(near[0])}? " if near else ""
+    hint = f"did you mean {shown(near[0], called)}? " if near else ""
     raise NewSpecies(
-        f"nobody has named a {shown(species)} here yet", hint=f"{hint}Say it once more if the name is right"
+        f"nobody has named a {shown(species, called)} here yet", hint=f"{hint}Say it once more if the name is right"
     )
 
 
-def _check_seen(photos: list[Seen], names: dict[int, str | None]) -> None:
+def _check_seen(photos: list[Seen], names: dict[int, str | None], called: Names) -> None:
     gone = [photo.photo_id for photo in photos if photo.photo_id not in names]
     other = {photo.photo_id: names[photo.photo_id] for photo in photos if names.get(photo.photo_id) != photo.seen}
     stale = [*gone, *(one for one in other if one not in gone)]
@@ -189,7 +190,7 @@ def _check_seen(photos: list[Seen], names: dict[int, str | None]) -> None:
         raise Stale(f"{count} {what}", photo_ids=stale, hint="nothing was written; answer the others again")
     if len(other) == 1:
         ((photo_id, name),) = other.items()
-        now = f"is {shown(name)} by now" if name is not None else "has lost its name"
+        now = f"is {shown(name, called)} by now" if name is not None else "has lost its name"
         raise Stale(
             f"photo {photo_id} {now}: somebody was faster", photo_ids=stale, hint="nothing was written; look once more"
         )

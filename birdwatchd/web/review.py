@@ -10,8 +10,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.deciding import IN_WORDS, Reason
 from birdwatchd.core.species_names import WELL_KNOWN, Names, names_of, shown, spellings
 from birdwatchd.edges.store import Row, Store
-from birdwatchd.web.answers import called as called_by
-from birdwatchd.web.answers import last_answer
+from birdwatchd.web.answers import in_words, last_answer
 from birdwatchd.web.asking import Asked, known_species, names_then, open_wishes, waiting_count
 from birdwatchd.web.cards import moment_of
 from birdwatchd.web.pages import page
@@ -122,7 +121,7 @@ def queue(request: Request) -> QueueOut:
     undo = None
     if last is not None:
         species, count = last.arguments["species"], len(last.arguments["photo_ids"])
-        undo = LastAnswer(request_id=last.id, species=species, name=called_by(species, names), count=count)
+        undo = LastAnswer(request_id=last.id, species=species, name=in_words(species, names), count=count)
     return QueueOut(
         groups=_groups(asked, called, known, names),
         species=_species(known, used, names),

@@ -123,6 +123,14 @@ def test_a_stale_card_changes_nothing_also_not_for_its_group(garden: Garden, cli
 
 
 @pytest.mark.fault("W09")
+def test_a_refusal_calls_birds_as_the_rest_of_the_page_does(garden: Garden) -> None:
+    (garden.root / "config.toml").write_text('[web.names]\nredstart = "Rotschwanz"\n', encoding="utf-8")
+    with page_of(garden.root) as served, served.client() as client:
+        assert post(client, 1).json()["name"] == "Rotschwanz"
+        assert "is Rotschwanz by now" in post(client, 1).json()["error"]
+        assert "did you mean Rotschwanz?" in post(client, 2, species="redstrat").json()["hint"]
+
+
 def test_a_photo_that_is_gone_changes_nothing(garden: Garden, client: httpx.Client) -> None:
     garden.store.journeys.record_missing([2])
     for photo_ids, sentence in (
