@@ -1,4 +1,4 @@
-"""The counter: wishes of commands (and later of the page), fulfilled one at a time, a slice at a time between photos.
+"""The counter: wishes of commands and of the page, fulfilled one at a time, a slice at a time between photos.
 
 A wish that another process works on stands aside meanwhile, and others are served.
 """

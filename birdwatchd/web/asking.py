@@ -4,7 +4,7 @@ What was answered a moment ago counts at once, also before the daemon has carrie
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -175,12 +175,12 @@ def _card(row: Row) -> Card:
     return Card(row["id"], row["guess"], probability, row["visit_id"], row["camera"])
 
 
-def _spotter_of(store: Store, rows: object) -> str:
+def _spotter_of(store: Store, rows: Iterable[Row]) -> str:
     """Whose embeddings are compared: those of the spotter at work, else of the one that saw the latest photo."""
     status = store.requests.status()
     if status is not None and status["spotter_id"]:
         return str(status["spotter_id"])
-    return next((str(row["spotter_id"]) for row in rows if row["spotter_id"]), "")  # type: ignore[attr-defined]
+    return next((str(row["spotter_id"]) for row in rows if row["spotter_id"]), "")
 
 
 # -- what was answered a moment ago
