@@ -129,7 +129,8 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
     def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
         if (same := store.requests.with_key(given.key)) is not None:
             return same
-        meant = last_answer(store) if given.request_id is None else store.requests.find(given.request_id)
+        requests, number = store.requests, given.request_id
+        meant = requests.last_answer(actor=ACTOR) if number is None else requests.find(number)
         if meant is None or meant.kind != "answers":
             raise Refused("there is no answer left to take back", hint="name the photos anew if they are wrong")
         arguments = meant.arguments
@@ -155,17 +156,6 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
 def in_words(species: str | None, names: Names) -> str:
     """What an answer has made of its photos, for people."""
     return "set aside" if species is None else shown(species, names)
-
-
-def last_answer(store: Store) -> log.Request | None:
-    """The last answer that nobody has taken back yet; None when all are, or were forgotten."""
-    taken_back: set[int] = set()
-    for wish in store.requests.latest("answers", "take-back"):
-        if wish.kind == "take-back":
-            taken_back.add(int(wish.arguments["request_id"]))
-        elif wish.id not in taken_back and wish.outcome != "failed" and wish.actor == ACTOR:
-            return wish
-    return None
 
 
 def _check_known(species: str, known: list[str], called: Names) -> None:

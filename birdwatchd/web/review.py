@@ -10,10 +10,11 @@ from birdwatchd.core import shelving
 from birdwatchd.core.deciding import IN_WORDS, Reason
 from birdwatchd.core.species_names import WELL_KNOWN, Names, names_of, shown, spellings
 from birdwatchd.edges.store import Row, Store
-from birdwatchd.web.answers import in_words, last_answer
+from birdwatchd.web.answers import in_words
 from birdwatchd.web.asking import Asked, known_species, names_then, open_wishes, waiting_count
 from birdwatchd.web.cards import moment_of
 from birdwatchd.web.pages import page
+from birdwatchd.web.wishes import ACTOR
 
 router = APIRouter(tags=["review"])
 
@@ -117,7 +118,7 @@ def queue(request: Request) -> QueueOut:
         called = names_then(store, open_wishes(store), list(asked.rows))
         known = known_species(store, called)
         used = store.queue.used_lately(of_the_latest=LATELY)
-        last = last_answer(store)
+        last = store.requests.last_answer(actor=ACTOR)
     undo = None
     if last is not None:
         species, count = last.arguments["species"], len(last.arguments["photo_ids"])

@@ -1081,6 +1081,21 @@ def test_a_wish_stays_open_until_it_is_fulfilled(store: Store) -> None:
     assert next(iter(store.requests.open()), None) is None
 
 
+def test_the_last_answer_is_one_of_theirs_that_was_given_and_not_taken_back(store: Store) -> None:
+    assert store.requests.last_answer(actor="web") is None
+    first, second, third, _ = (
+        store.requests.ask("answers", {"photo_ids": [1]}, actor=actor, at=NOW) for actor in ("web", "web", "web", "me")
+    )
+    store.requests.finish(third, "failed", {}, at=NOW)
+    told = []
+    for _ in range(3):
+        last = store.requests.last_answer(actor="web")
+        told.append(None if last is None else last.id)
+        if last is not None:
+            store.requests.ask("take-back", {"request_id": last.id}, actor="web", at=NOW)
+    assert told == [second, first, None]
+
+
 def test_only_the_latest_wishes_are_remembered_and_no_open_one_is_forgotten(store: Store) -> None:
     waiting = store.requests.ask("label", {}, actor=None, at=NOW)
     done = [store.requests.ask("undo", {}, actor=None, at=NOW) for _ in range(10)]

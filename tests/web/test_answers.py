@@ -1,5 +1,6 @@
 """The review queue and answers by the API: what counts, what is refused, and that nothing refused leaves anything behind."""
 
+import json
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -332,5 +333,6 @@ def test_the_page_is_used_by_keys_by_mouse_and_survives_a_reload(
     page.keyboard.press("Enter")
     page.wait_for_selector('#review[aria-busy="false"]')
     with Store.read_only(garden.root / "birdwatchd.db") as store:
-        given = [wish.arguments["species"] for wish in reversed(store.requests.latest("answers"))]
+        rows = store.connection.rows("SELECT arguments FROM requests WHERE kind = 'answers' ORDER BY id")
+    given = [json.loads(row["arguments"])["species"] for row in rows]
     assert given == ["empty", "empty", "greenfinch", "crested-tit"]

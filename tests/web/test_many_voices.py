@@ -1,5 +1,6 @@
 """Labels from the page, the command line and folder moves at the same time: none is lost, and nobody is told that the log is locked."""
 
+import json
 import random
 import time
 from collections import Counter
@@ -110,10 +111,11 @@ def check(root: Path, photos: dict[int, str], turn: dict[int, int], said: dict[s
     """Every word is in the log, and each photo lies where the last one says."""
     told = words(root)
     with Store.read_only(root / "birdwatchd.db") as store:
+        answers = store.connection.rows("SELECT arguments, result FROM requests WHERE kind = 'answers'")
         told_off = {
-            (one["photo_id"], str(wish.arguments["species"]))
-            for wish in store.requests.latest("answers")
-            for one in wish.result.get("left", [])
+            (one["photo_id"], str(json.loads(answer["arguments"])["species"]))
+            for answer in answers
+            for one in json.loads(answer["result"] or "{}").get("left", [])
         }
         rows = store.connection.rows("SELECT id, path, state FROM photos")
     rows_by_photo = {row["id"]: row for row in rows}

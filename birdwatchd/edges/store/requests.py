@@ -70,13 +70,18 @@ class Requests:
         """The same; None for one that was never left, or that is forgotten."""
         return next(map(_request, self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))), None)
 
-    def latest(self, *kinds: str) -> list[Request]:
-        """Wishes of these kinds that are not forgotten yet, fulfilled or not, the latest first."""
+    def last_answer(self, *, actor: str) -> Request | None:
+        """The last answer of somebody that none has taken back yet, fulfilled or not; None when all are, or were forgotten.
+
+        An answer is as long as it has photos, so no other one is read.
+        """
         rows = self._db.rows(
-            f"SELECT * FROM requests WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY id DESC",  # noqa: S608
-            kinds,
+            "SELECT * FROM requests WHERE id = (SELECT max(id) FROM requests WHERE kind = 'answers' AND actor = ?"
+            " AND outcome IS NOT 'failed' AND id NOT IN"
+            " (SELECT json_extract(arguments, '$.request_id') FROM requests WHERE kind = 'take-back'))",
+            (actor,),
         )
-        return [_request(row) for row in rows]
+        return _request(rows[0]) if rows else None
 
     def with_key(self, key: str) -> Request | None:
         """The wish that was left under this key of whoever left it; None if there is none, or none any more."""
