@@ -21,6 +21,8 @@ from birdwatchd.web.pages import page
 
 router = APIRouter(tags=["health"])
 
+NOT_AT_WORK = "birdwatchd is not at work"
+
 
 class Point(BaseModel):
     """One sentence about how it is."""
@@ -35,6 +37,7 @@ class Health(BaseModel):
 
     running: bool = Field(description="Whether the daemon is at work.")
     well: bool = Field(description="Whether nothing need be done.")
+    verdict: str = Field(description="The same in a few words.")
     points: list[Point] = Field(description="What needs somebody comes first.")
 
 
@@ -57,9 +60,11 @@ def told(request: Request) -> Health:
             signs = _signs(request, log)
     except BirdwatchdError as error:  # a page about health that is ill itself would help nobody
         trouble = Point(subject="Log", what=f"{error.message}.", advice=f"{error.hint}.")
-        return Health(running=False, well=False, points=[trouble])
+        return Health(running=False, well=False, verdict=NOT_AT_WORK, points=[trouble])
     points = [Point(subject=one.subject, what=one.what, advice=one.advice) for one in health.points(signs)]
-    return Health(running=signs.running, well=all(one.advice is None for one in points), points=points)
+    well = all(one.advice is None for one in points)
+    verdict = "All is well" if well else "Something needs you" if signs.running else NOT_AT_WORK
+    return Health(running=signs.running, well=well, verdict=verdict, points=points)
 
 
 @router.get("/health", include_in_schema=False)

@@ -1,5 +1,5 @@
 // The health page asks again every few seconds, and draws anew only what has changed.
-import { el } from "./base.js";
+import { ask, el } from "./base.js";
 
 const EVERY_MS = 4000;
 const list = document.getElementById("points");
@@ -7,16 +7,11 @@ const verdict = document.getElementById("verdict");
 const lost = document.getElementById("lost");
 let shown = "";
 
-function words(health) {
-  if (health.well) return "All is well";
-  return health.running ? "Something needs you" : "birdwatchd is not at work";
-}
-
 function draw(health) {
   const now = JSON.stringify(health);
   if (now === shown) return;
   shown = now;
-  if (verdict.textContent !== words(health)) verdict.textContent = words(health);
+  if (verdict.textContent !== health.verdict) verdict.textContent = health.verdict;
   list.replaceChildren(...health.points.map((point) => el(
     "li", { class: point.advice ? "card needs" : "card" },
     el("h2", {}, point.subject),
@@ -28,10 +23,7 @@ function draw(health) {
 async function look() {
   if (!document.hidden) {
     try {
-      const answer = await fetch("/api/health");
-      if (answer.status === 401) return location.assign("/login?to=/health");
-      if (!answer.ok) throw new Error(answer.statusText);
-      draw(await answer.json());
+      draw(await ask("/api/health"));
       lost.hidden = true;
     } catch {
       lost.hidden = false;
