@@ -159,6 +159,40 @@ def test_an_answer_that_is_taken_back_before_it_is_fulfilled_never_is(garden: Ga
     assert (photos(garden), said(garden)) == (before, [])
 
 
+@pytest.fixture
+def trouble(garden: Garden) -> Path:
+    """A file where the folder of robins should be: no photo can be moved there until somebody removes it."""
+    file = garden.root / "library" / "robin"
+    file.touch()
+    return file
+
+
+def left(garden: Garden, kind: str, **arguments: Any) -> int:
+    """A wish that may have to wait."""
+    return garden.store.requests.ask(kind, arguments, actor="web", at="2026-05-01T00:00:00Z")
+
+
+def mended(garden: Garden, trouble: Path) -> None:
+    """The trouble is over, and everything is tried again."""
+    trouble.unlink()
+    garden.leap_s += 20
+    garden.sweep()
+    garden.steps_until(lambda: not garden.store.requests.open() and not garden.store.journeys.under_way_count())
+
+
+@pytest.mark.fault("D09")
+def test_taking_back_an_answer_that_waits_for_the_disk_calls_its_move_off(garden: Garden, trouble: Path) -> None:
+    before = photos(garden)
+    number = left(garden, "answers", photo_ids=[1], species="robin")
+    garden.rest()
+    assert garden.store.requests.get(number).outcome is None, "it waits, with a plan in the log"
+    assert take_back(garden, garden.store.requests.get(number)).result["back"] == [1]
+    assert photos(garden) == before
+    mended(garden, trouble)
+    assert photos(garden) == before
+    assert said(garden) == [(1, "robin", "web"), (1, None, "web")]
+
+
 def test_taking_back_what_was_never_answered_is_refused(garden: Garden) -> None:
     back = garden.wish("take-back", request_id=77)
     assert (back.outcome, back.result["error"]) == ("failed", "there is no answer 77 any more")

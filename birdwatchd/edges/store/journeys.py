@@ -271,8 +271,13 @@ class Journeys:
             )
 
     def record_label(self, photo_id: int, said: Said) -> None:
-        """A human word about a photo that lies in the right place already."""
+        """A human word about a photo that lies in the right place already. A plan to move it from there that could not be carried out
+        yet is called off: it was for another word."""
         with self._db.writing():
+            self._db.execute(
+                "DELETE FROM journeys WHERE photo_id = ?1 AND source = (SELECT path FROM photos WHERE id = ?1)",
+                (photo_id,),
+            )
             self._add_label(photo_id, said)
 
     def retarget(self, photo_id: int, target: str) -> None:
