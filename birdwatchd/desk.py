@@ -1,6 +1,7 @@
 """The counter: wishes of commands and of the page, fulfilled one at a time, a slice at a time between photos.
 
-A wish that another process works on stands aside meanwhile, and others are served.
+A wish that another process works on stands aside meanwhile, and others are served. One that cannot be fulfilled now holds up those that
+speak of the same photos, and nobody else.
 """
 
 import logging
@@ -8,6 +9,7 @@ from collections.abc import Callable
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import TransientError
+from birdwatchd.core.turns import Wanted, next_in_turn
 from birdwatchd.edges.store import Elsewhere, Request, Requests
 from birdwatchd.review import Review
 from birdwatchd.saying import Work
@@ -83,7 +85,25 @@ class Desk:
         now = self._clock()
         wishes = [one for one in self._requests.open() if one.id not in self._elsewhere]
         self._not_before = {one.id: self._not_before[one.id] for one in wishes if one.id in self._not_before}
-        return next((one for one in wishes if self._not_before.get(one.id, now) <= now), None)
+        waiting = {number for number, at in self._not_before.items() if at > now}
+        number = next_in_turn([self._wanted(one) for one in wishes], waiting) if waiting else None
+        return next((one for one in wishes if not waiting or one.id == number), None)
+
+    def _wanted(self, request: Request) -> Wanted:
+        told = request.arguments
+        try:
+            match request.kind:
+                case "label":
+                    return Wanted(request.id, frozenset([int(told["photo_id"])]), is_begun=True)
+                case "answers":
+                    return Wanted(request.id, frozenset(map(int, told["photo_ids"])), is_begun="before" in told)
+                case "take-back":
+                    answer = self._requests.find(int(told["request_id"]))
+                    photo_ids = [] if answer is None else answer.arguments["photo_ids"]
+                    return Wanted(request.id, frozenset(map(int, photo_ids)), int(told["request_id"]))
+        except (KeyError, TypeError, ValueError):  # what it lacks is told when its turn comes
+            pass
+        return Wanted(request.id)
 
     def _work_for_a_slice(self, work: Work, *, told: Elsewhere | None = None) -> None:
         until = self._clock() + SLICE_S

@@ -1,12 +1,14 @@
 """Answers of the page: a whole group named by one wish, and taken back by another."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from birdwatchd.edges.store import Request, Said
+from birdwatchd.edges.store import Request, Said, connection
 from tests.gardens import Garden
 
 PHOTOS = [("redstart", 1), ("redstart", 2), ("greenfinch", 1)]
@@ -191,6 +193,63 @@ def test_taking_back_an_answer_that_waits_for_the_disk_calls_its_move_off(garden
     mended(garden, trouble)
     assert photos(garden) == before
     assert said(garden) == [(1, "robin", "web"), (1, None, "web")]
+
+
+@pytest.mark.fault("D09")
+@pytest.mark.parametrize("first", [{"photo_ids": [1, 2]}, {"photo_id": 1}], ids=["answers", "label"])
+def test_the_last_word_counts_also_when_the_one_before_had_to_wait(
+    garden: Garden, trouble: Path, first: dict[str, Any]
+) -> None:
+    left(garden, "label" if "photo_id" in first else "answers", **first, species="robin")
+    garden.rest()
+    second = left(garden, "answers", photo_ids=[1], species="wren")
+    other = answer(garden, 3, species="owl")
+    assert other.outcome == "done", "who speaks of other photos does not wait"
+    assert garden.store.requests.get(second).outcome is None
+    mended(garden, trouble)
+    assert folders(garden)[1] == "library/wren"
+    assert [label for photo_id, label, _ in said(garden) if photo_id == 1] == ["robin", "wren"]
+    assert garden.store.requests.get(second).result["named"] == [1]
+
+
+@pytest.mark.fault("S02")
+def test_the_last_word_counts_also_when_the_log_was_locked_for_the_one_before(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(garden, "answers", photo_ids=[1], species="robin")
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0)
+    garden.store.connection.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(garden.root / "birdwatchd.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        garden.worker.step()
+        assert "locked" in garden.problems()["request"]
+    left(garden, "answers", photo_ids=[1], species="wren")
+    garden.rest()
+    garden.leap_s += 20
+    garden.steps_until(lambda: not garden.store.requests.open())
+    assert folders(garden)[1] == "library/wren"
+    assert said(garden) == [(1, "robin", "web"), (1, "wren", "web")]
+
+
+@pytest.mark.fault("D09")
+def test_what_waits_can_be_taken_back_answer_by_answer(garden: Garden, trouble: Path) -> None:
+    before = photos(garden)
+    first = left(garden, "answers", photo_ids=[1], species="robin")
+    garden.rest()
+    second = left(garden, "answers", photo_ids=[1], species="wren")
+    for number in (second, first):
+        assert take_back(garden, garden.store.requests.get(number)).outcome == "done"
+    mended(garden, trouble)
+    assert photos(garden) == before
+
+
+def test_a_wish_that_lacks_its_photos_stands_in_nobodys_way(garden: Garden, trouble: Path) -> None:
+    left(garden, "answers", photo_ids=[1], species="robin")
+    garden.rest()
+    for kind, arguments in (("label", {}), ("answers", {"photo_ids": "x"}), ("take-back", {"request_id": None})):
+        assert garden.wish(kind, **arguments).outcome == "failed"
+    assert garden.wish("take-back", request_id=77).outcome == "failed"
+    assert answer(garden, 2, species="wren").outcome == "done"
 
 
 def test_taking_back_what_was_never_answered_is_refused(garden: Garden) -> None:
