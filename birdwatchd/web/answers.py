@@ -37,7 +37,9 @@ class Seen(BaseModel):
 class AnswerIn(BaseModel):
     """One name for one or more photos."""
 
-    key: _Key = Field(description="Anything that nobody sends twice. Sent again, the same answer is given once.")
+    key: _Key = Field(
+        description="Anything that nobody sends twice. Sent again, the same answer is given once, and another is refused."
+    )
     species: str | None = Field(
         max_length=200,
         description="The label, such as `house-finch`; `empty` for no bird; null takes the name away, and the photo waits for another.",
@@ -97,9 +99,9 @@ def answer(request: Request, given: AnswerIn) -> Any:
     told: dict[int, str] = {}
 
     def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
-        if (same := store.requests.with_key(given.key)) is not None:
-            return same
         photo_ids = list(dict.fromkeys(photo.photo_id for photo in given.photos))
+        if (same := _said_before(store, given.key, "answers", species=species, photo_ids=photo_ids)) is not None:
+            return same
         names = names_then(store, open_wishes(store), photo_ids)
         if species is not None and not given.new_species:
             _check_known(species, known_species(store, names), called)
@@ -127,7 +129,8 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
     state = request.app.state
 
     def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
-        if (same := store.requests.with_key(given.key)) is not None:
+        which = {} if given.request_id is None else {"request_id": given.request_id}
+        if (same := _said_before(store, given.key, "take-back", **which)) is not None:
             return same
         requests, number = store.requests, given.request_id
         meant = requests.last_answer(actor=ACTOR) if number is None else requests.find(number)
@@ -156,6 +159,16 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
 def in_words(species: str | None, names: Names) -> str:
     """What an answer has made of its photos, for people."""
     return "set aside" if species is None else shown(species, names)
+
+
+def _said_before(store: Store, key: str, kind: str, **meant: Any) -> log.Request | None:
+    """The wish that was left under this key; if another is meant now, a word would be lost without anybody being told."""
+    found = store.requests.with_key(key)
+    if found is not None and (found.kind != kind or any(found.arguments[name] != meant[name] for name in meant)):
+        raise Refused(
+            "this key was sent before with something else", hint="nothing was written; send it with a new key"
+        )
+    return found
 
 
 def _check_known(species: str, known: list[str], called: Names) -> None:

@@ -103,6 +103,25 @@ def test_the_same_answer_sent_twice_is_given_once(garden: Garden, client: httpx.
 
 
 @pytest.mark.fault("W09")
+def test_a_key_that_comes_again_with_something_else_is_refused(garden: Garden, client: httpx.Client) -> None:
+    answered, taken_back = str(uuid.uuid4()), str(uuid.uuid4())
+    number = post(client, 1, key=answered).raise_for_status().json()["request_id"]
+    undo(client, key=taken_back).raise_for_status()
+    assert undo(client, key=taken_back, request_id=number).status_code == 200, "that is what it was about"
+    before = wishes(garden)
+    for refused in (
+        post(client, 1, key=answered, species="greenfinch"),
+        post(client, 2, key=answered),
+        post(client, 1, key=taken_back),
+        undo(client, key=answered),
+        undo(client, key=taken_back, request_id=77),
+    ):
+        assert refused.status_code == 409
+        assert refused.json()["error"] == "this key was sent before with something else"
+    assert wishes(garden) == before
+
+
+@pytest.mark.fault("W09")
 @pytest.mark.parametrize("when", ["open", "fulfilled", "by hand"])
 def test_a_stale_card_changes_nothing_also_not_for_its_group(garden: Garden, client: httpx.Client, when: str) -> None:
     if when == "by hand":
