@@ -30,17 +30,27 @@ def chromium() -> Iterator[Browser]:
 def open_page(chromium: Browser) -> Iterator[OpenPage]:
     """Open a path of a served page in a browser of its own that is logged in: `open_page(served, "/review", dark=True, phone=True)`.
 
-    Whatever the browser complains of (scripts that fail, what the content policy blocks) fails the test.
+    Whatever the browser complains of (scripts that fail, what the content policy blocks) fails the test, but for the one status that a
+    test wants to see: `refused=409`.
     """
     contexts = []
     complaints: list[str] = []
 
-    def heard(served: Served, kind: str, text: str) -> None:
+    def heard(served: Served, kind: str, text: str, refused: int | None) -> None:
         is_over = served.process.poll() is not None and "net::ERR_CONNECTION" in text  # the test has ended the server
-        if kind in ("error", "warning") and not is_over:
+        is_wanted = refused is not None and f"status of {refused}" in text
+        if kind in ("error", "warning") and not is_over and not is_wanted:
             complaints.append(text)
 
-    def opened(served: Served, path: str, *, dark: bool = False, phone: bool = False, login: bool = True) -> Page:
+    def opened(
+        served: Served,
+        path: str,
+        *,
+        dark: bool = False,
+        phone: bool = False,
+        login: bool = True,
+        refused: int | None = None,
+    ) -> Page:
         context = chromium.new_context(
             color_scheme="dark" if dark else "light",
             viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 860},
@@ -49,7 +59,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: heard(served, said.type, said.text))
+        page.on("console", lambda said: heard(served, said.type, said.text, refused))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         if login:
             page.goto(f"{served.address}/login?to={path}#token={served.token}")

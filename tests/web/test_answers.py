@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Route
 
 from birdwatchd.core.photo import State
 from birdwatchd.edges.store import Said, Store
@@ -355,3 +356,46 @@ def test_the_page_is_used_by_keys_by_mouse_and_survives_a_reload(
         rows = store.connection.rows("SELECT arguments FROM requests WHERE kind = 'answers' ORDER BY id")
     given = [json.loads(row["arguments"])["species"] for row in rows]
     assert given == ["empty", "empty", "greenfinch", "crested-tit"]
+
+
+@pytest.mark.fault("W09")
+def test_undo_takes_back_the_answer_that_is_still_on_its_way(
+    garden: Garden, served: Served, open_page: OpenPage
+) -> None:
+    page = open_page(served, "/review")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.keyboard.press("x")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    held: list[Route] = []
+    page.route("**/api/answers", lambda route: held.append(route))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2] if request.method == "POST" else ""))
+    page.keyboard.press("x")
+    page.keyboard.press("u")
+    page.wait_for_timeout(200)  # in which an undo that does not wait its turn is sent
+    assert list(filter(None, asked)) == ["answers"]
+    held[0].continue_()
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert [wish["kind"] for wish in wishes(garden)] == ["answers", "answers", "take-back"]
+    first, second, back = wishes(garden)
+    assert json.loads(back["arguments"])["request_id"] == second["id"] > first["id"]
+
+
+@pytest.mark.fault("W09")
+def test_undo_of_an_answer_that_was_refused_takes_no_other_back(
+    garden: Garden, served: Served, open_page: OpenPage
+) -> None:
+    page = open_page(served, "/review", refused=409)
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.keyboard.press("x")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    here = int(page.get_attribute(".pick.here", "data-id") or 0)
+    held: list[Route] = []
+    page.route("**/api/answers", lambda route: held.append(route))
+    page.keyboard.press("x")
+    page.keyboard.press("u")
+    garden.store.journeys.record_label(here, Said("greenfinch", "cli", "ann", "2026"))  # somebody is faster
+    page.wait_for_timeout(50)
+    held[0].continue_()
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert [wish["kind"] for wish in wishes(garden)] == ["answers"]

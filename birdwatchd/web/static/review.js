@@ -246,6 +246,17 @@ function chosen() {
   return selected.size ? ids.filter((id) => selected.has(id)) : here === null ? [] : [here];
 }
 
+/** What changes something is sent one after another, in the order of the keys: undo means the answer before it, also one on its way. */
+let turn = Promise.resolve();
+function inTurn(what) {
+  const mine = turn.then(what);
+  turn = mine.catch(() => {});
+  return mine;
+}
+
+/** Answers that the server has not taken yet, the latest last. */
+const onTheirWay = [];
+
 async function give(species, newSpecies = false, ids = chosen()) {
   if (!ids.length) return;
   const cards = ids.map(cardOf);
@@ -263,7 +274,15 @@ async function give(species, newSpecies = false, ids = chosen()) {
   root.setAttribute("aria-busy", "true");
   draw();
   try {
-    const told = await ask("/api/answers", { key: newKey(), species, new_species: newSpecies, photos: cards.map((card) => ({ photo_id: card.photo_id, seen: card.seen })) });
+    const content = { key: newKey(), species, new_species: newSpecies, photos: cards.map((card) => ({ photo_id: card.photo_id, seen: card.seen })) };
+    const mine = { refused: false };
+    onTheirWay.push(mine);
+    const told = await inTurn(() => ask("/api/answers", content).catch((error) => {
+      mine.refused = true;
+      throw error;
+    }).finally(() => {
+      if (onTheirWay.includes(mine)) onTheirWay.splice(onTheirWay.indexOf(mine), 1);
+    }));
     queue.undo = told;
     for (const [id, guess] of Object.entries(told.told)) toast(`birdwatchd had taken photo ${id} for: ${guess}`);
   } catch (error) {
@@ -292,14 +311,9 @@ async function undo() {
   underWay += 1;
   root.setAttribute("aria-busy", "true");
   try {
-    const back = await ask("/api/undo", { key: newKey() });
-    done = Math.max(0, done - back.photo_ids.length);
-    sessionStorage.setItem("birdwatchd-answered", done);
-    say(`Taken back: ${photos(back.photo_ids.length)} no longer ${back.name}.`);
-    for (const id of back.photo_ids) answered.delete(id);
-    changed();
-    selected.clear();
-    here = back.photo_ids[0];
+    const meant = onTheirWay.pop();
+    const back = await inTurn(() => (meant?.refused ? null : ask("/api/undo", { key: newKey() })));
+    if (back) tookBack(back);
   } catch (error) {
     say(error.message, true);
   }
@@ -311,6 +325,16 @@ async function undo() {
     here = wanted;
     mark(true);
   }
+}
+
+function tookBack(back) {
+  done = Math.max(0, done - back.photo_ids.length);
+  sessionStorage.setItem("birdwatchd-answered", done);
+  say(`Taken back: ${photos(back.photo_ids.length)} no longer ${back.name}.`);
+  for (const id of back.photo_ids) answered.delete(id);
+  changed();
+  selected.clear();
+  here = back.photo_ids[0];
 }
 
 function accept() {
