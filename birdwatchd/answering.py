@@ -130,29 +130,32 @@ class Answering:
         if answer.outcome is None:
             withdrawn = {"species": answer.arguments["species"], "named": [], "left": [], "withdrawn": True}
             self._store.requests.finish(number, "done", withdrawn, at=self._now())
-        species = _species_of(answer)
-        source = source_of(answer.arguments)
         before = before_of(answer.arguments)
+        answered_since = self._answered_after(number)
         back: list[int] = []
         left: list[Result] = []
         for photo_id, then in before.items():
             yield {"total": len(before), "done": len(back) + len(left)}
             try:
-                if self._give_back(photo_id, species, then, source, request.actor):
+                if self._give_back(photo_id, answer, then, answered_since, request.actor):
                     back.append(photo_id)
             except Refused as error:
                 left.append({"photo_id": photo_id, "error": error.message, "hint": error.hint})
-        return {"answer": number, "species": species, "back": back, "left": left}
+        return {"answer": number, "species": _species_of(answer), "back": back, "left": left}
 
-    def _give_back(self, photo_id: int, species: str | None, then: Before, source: str, actor: str | None) -> bool:
+    def _give_back(
+        self, photo_id: int, answer: Request, then: Before, answered_since: set[int], actor: str | None
+    ) -> bool:
         """False when the answer has not reached it."""
+        species, source = _species_of(answer), source_of(answer.arguments)
         photo = self._saying.kept_photo(photo_id)
         words = self._store.queue.words_after(photo["id"], then.label_id)
         if not words:
             return False
         standing = what_stands(then.label, words, source)
         is_back = standing == [then.label]
-        if not is_back and standing != [then.label, species]:
+        is_newest = is_back or standing == [then.label, species]
+        if not is_newest or photo_id in answered_since:
             raise Refused(f"somebody has said more of photo {photo_id} since", hint="their word counts")
         said = None if is_back else Said(then.label, source, actor, self._now())
         if photo["path"].rpartition("/")[0] != then.folder:
@@ -160,6 +163,14 @@ class Answering:
         elif said is not None:
             self._store.journeys.record_label(photo["id"], said)
         return True
+
+    def _answered_after(self, number: int) -> set[int]:
+        """Photos about which a later answer stands. One that gives a former name again looks like a take-back by the names alone."""
+        later = self._store.requests.after(number, "answers", "take-back")
+        ended = [one for one in later if one.outcome == "done"]
+        taken_back = {int(one.arguments["request_id"]) for one in ended if one.kind == "take-back"}
+        answers = [one for one in ended if one.kind == "answers" and one.id not in taken_back]
+        return {int(photo_id) for one in answers for photo_id in one.result["named"]}
 
 
 def _species_of(answer: Request) -> str | None:

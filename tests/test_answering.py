@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from birdwatchd.core.journey import Move
+from birdwatchd.core.photo import State
 from birdwatchd.edges.store import Request, Said, connection
 from tests.gardens import Garden
 
@@ -133,6 +135,37 @@ def test_taking_back_lets_newer_words_of_people_stay(garden: Garden) -> None:
     assert back.result["back"] == [2]
     assert "somebody has said more" in back.result["left"][0]["error"]
     assert folders(garden)[1] == "library/robin"
+
+
+@pytest.mark.parametrize("between", ["wren", None])
+def test_a_name_that_was_given_once_more_since_stays(garden: Garden, between: str | None) -> None:
+    first = answer(garden, 1, 2)
+    second = garden.wish("answers", photo_ids=[1], species=between)
+    third = answer(garden, 1)
+    result = take_back(garden, first).result
+    assert result["back"] == [2]
+    assert [one["photo_id"] for one in result["left"]] == [1]
+    assert folders(garden)[1] == "library/robin"
+    for later in (third, second):
+        assert take_back(garden, later).result["back"] == [1]
+    assert take_back(garden, first).result["back"] == [1, 2], "now nothing newer stands"
+    assert folders(garden)[1].startswith("review/")
+
+
+def test_a_photo_that_was_set_aside_since_is_not_filed_again(garden: Garden) -> None:
+    """The machine had filed it; so the answer before tells the same as the one that sets it aside: no name of a person."""
+    (garden.root / "library/wren").mkdir()
+    there = f"library/wren/{Path(photos(garden)[0]['path']).name}"
+    garden.store.journeys.record_relocation(
+        Move(1, photos(garden)[0]["path"], there, State.FILED, "sure"),
+        None,
+    )
+    garden.worker.resume()
+    assert folders(garden)[1] == "library/wren"
+    first = answer(garden, 1)
+    garden.wish("answers", photo_ids=[1], species=None)
+    assert [one["photo_id"] for one in take_back(garden, first).result["left"]] == [1]
+    assert folders(garden)[1].startswith("review/")
 
 
 def test_answers_can_be_taken_back_one_after_another_to_the_first(garden: Garden) -> None:

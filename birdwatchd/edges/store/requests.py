@@ -83,6 +83,14 @@ class Requests:
         )
         return _request(rows[0]) if rows else None
 
+    def after(self, request_id: int, *kinds: str) -> list[Request]:
+        """Wishes of these kinds that were left after that one, fulfilled or not, in that order."""
+        rows = self._db.rows(
+            f"SELECT * FROM requests WHERE id > ? AND kind IN ({', '.join('?' * len(kinds))}) ORDER BY id",  # noqa: S608
+            (request_id, *kinds),
+        )
+        return [_request(row) for row in rows]
+
     def with_key(self, key: str) -> Request | None:
         """The wish that was left under this key of whoever left it; None if there is none, or none any more."""
         rows = self._db.rows("SELECT * FROM requests WHERE json_extract(arguments, '$.key') = ?", (key,))
