@@ -10,9 +10,9 @@ import pytest
 
 from birdwatchd.edges.store import Store
 from birdwatchd.web.server import token_file
-from tests.gardens import picture
+from tests.gardens import Garden, picture
 from tests.service.running import STUBBED, birdwatchd, daemon, until
-from tests.web.serving import free_port
+from tests.web.serving import free_port, page_of
 
 BASE = """
 import sys
@@ -110,3 +110,15 @@ def test_the_page_before_the_first_photo(tmp_path: Path) -> None:
     assert "birdwatchd init" in told.stderr
     told = birdwatchd("web", "--link", root=tmp_path / "nothing")
     assert (told.returncode, told.stdout) == (2, "")
+
+
+def test_a_restore_says_that_the_page_has_the_log_open_and_goes_when_it_is_closed(root: Path) -> None:
+    Garden(root).close()
+    assert birdwatchd("backup", root=root).returncode == 0
+    (backup,) = (root / ".birdwatchd" / "backups").glob("*.db")
+    with page_of(root) as served, served.client() as client:
+        assert client.get("/api/queue").status_code == 200
+        refused = birdwatchd("restore", backup.name, root=root)
+        assert refused.returncode == 1
+        assert "systemctl stop birdwatchd-web" in refused.stderr
+    assert birdwatchd("restore", backup.name, root=root).returncode == 0

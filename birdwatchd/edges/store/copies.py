@@ -266,7 +266,8 @@ def alone_with(log: Path) -> Iterator[None]:
         except OSError as error:
             raise StoreBusy(
                 f"another program has {log} open",
-                hint="close it first: a backup that is being made, sqlite3, Datasette, another birdwatchd command",
+                hint="close it first: the page (as a service: `systemctl stop birdwatchd-web`), a backup that is being made,"
+                " sqlite3, Datasette, another birdwatchd command",
             ) from error
         yield
     finally:
