@@ -36,14 +36,20 @@ def standing(names: Mapping[int, str | None], wishes: Sequence[Wish]) -> dict[in
         wishes: the open ones, oldest first.
     """
     then = dict(names)
-    former: dict[int, dict[int, str | None]] = {}
+    by: dict[int, int | None] = {}  # the open wish that gave the name; None where it is the name of before
+    former: dict[int, dict[int, tuple[str | None, int | None]]] = {}
     for wish in wishes:
+        concerned = [photo_id for photo_id in wish.photo_ids if photo_id in names]
         if wish.takes_back is None:
-            former[wish.number] = {photo_id: then.get(photo_id) for photo_id in wish.photo_ids}
-            then.update(dict.fromkeys([one for one in wish.photo_ids if one in names], wish.species))
-            continue
-        before = former.get(wish.takes_back, wish.before)
-        for photo_id in wish.photo_ids:
-            if photo_id in names and photo_id in before and then[photo_id] == wish.given:
-                then[photo_id] = before[photo_id]
+            former[wish.number] = {photo_id: (then[photo_id], by.get(photo_id)) for photo_id in concerned}
+            then.update(dict.fromkeys(concerned, wish.species))
+            by.update(dict.fromkeys(concerned, wish.number))
+        elif wish.takes_back in former:
+            for photo_id, (name, given_by) in former[wish.takes_back].items():
+                if by[photo_id] == wish.takes_back:
+                    then[photo_id], by[photo_id] = name, given_by
+        else:
+            for photo_id in concerned:
+                if photo_id in wish.before and by.get(photo_id) is None and then[photo_id] == wish.given:
+                    then[photo_id] = wish.before[photo_id]
     return then

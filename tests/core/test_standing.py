@@ -24,3 +24,16 @@ def test_a_fulfilled_answer_taken_back_leaves_what_was_before_it() -> None:
 
 def test_a_photo_that_cannot_be_named_has_no_name() -> None:
     assert standing({1: None}, [Wish(1, [1, 7], "robin")]) == {1: "robin"}
+
+
+def test_a_later_answer_that_gives_the_same_name_stays() -> None:
+    given = [Wish(1, [1], "robin"), Wish(2, [1], "wren"), Wish(3, [1], "robin")]
+    first = Wish(4, [1], takes_back=1, given="robin")
+    assert standing({1: None}, [*given, first]) == {1: "robin"}
+    others = [Wish(5, [1], takes_back=3, given="robin"), Wish(6, [1], takes_back=2, given="wren")]
+    assert standing({1: None}, [*given, first, *others]) == {1: "robin"}
+    again = Wish(7, [1], takes_back=1, given="robin")
+    assert standing({1: None}, [*given, first, *others, again, again]) == {1: None}
+    fulfilled = Wish(9, [1], takes_back=8, before={1: "jay"}, given="robin")
+    assert standing({1: "robin"}, [Wish(10, [1], "robin"), fulfilled]) == {1: "robin"}
+    assert standing({1: "robin"}, [fulfilled]) == {1: "jay"}
