@@ -131,13 +131,13 @@ class Answering:
             withdrawn = {"species": answer.arguments["species"], "named": [], "left": [], "withdrawn": True}
             self._store.requests.finish(number, "done", withdrawn, at=self._now())
         before = before_of(answer.arguments)
-        answered_since = self._answered_after(number)
+        answered_since, are_back = self._since(number)
         back: list[int] = []
         left: list[Result] = []
         for photo_id, then in before.items():
             yield {"total": len(before), "done": len(back) + len(left)}
             try:
-                if self._give_back(photo_id, answer, then, answered_since, request.actor):
+                if photo_id in are_back or self._give_back(photo_id, answer, then, answered_since, request.actor):
                     back.append(photo_id)
             except Refused as error:
                 left.append({"photo_id": photo_id, "error": error.message, "hint": error.hint})
@@ -164,13 +164,16 @@ class Answering:
             self._store.journeys.record_label(photo["id"], said)
         return True
 
-    def _answered_after(self, number: int) -> set[int]:
-        """Photos about which a later answer stands. One that gives a former name again looks like a take-back by the names alone."""
+    def _since(self, number: int) -> tuple[set[int], set[int]]:
+        """Photos about which a later answer stands, and those that were given back already. By the names alone, neither can be told: an
+        answer that gives a former name again looks like a take-back, and the other way round."""
         later = self._store.requests.after(number, "answers", "take-back")
         ended = [one for one in later if one.outcome == "done"]
-        taken_back = {int(one.arguments["request_id"]) for one in ended if one.kind == "take-back"}
+        taken_back = {int(one.arguments["request_id"]): one.result["back"] for one in ended if one.kind == "take-back"}
         answers = [one for one in ended if one.kind == "answers" and one.id not in taken_back]
-        return {int(photo_id) for one in answers for photo_id in one.result["named"]}
+        return {int(one) for answer in answers for one in answer.result["named"]}, set(
+            map(int, taken_back.get(number, ()))
+        )
 
 
 def _species_of(answer: Request) -> str | None:

@@ -152,6 +152,18 @@ def test_a_name_that_was_given_once_more_since_stays(garden: Garden, between: st
     assert folders(garden)[1].startswith("review/")
 
 
+def test_what_was_taken_back_is_not_taken_back_once_more_by_another_undo(garden: Garden) -> None:
+    wren, owl = answer(garden, 1, species="wren"), answer(garden, 1, species="owl")
+    wren_again = answer(garden, 1, species="wren")
+    for undone in (wren_again, owl, wren_again):
+        take_back(garden, undone)
+    assert folders(garden)[1] == "library/wren"
+    take_back(garden, wren)
+    assert folders(garden)[1].startswith("review/")
+    take_back(garden, wren_again)
+    assert folders(garden)[1].startswith("review/")
+
+
 def test_a_photo_that_was_set_aside_since_is_not_filed_again(garden: Garden) -> None:
     """The machine had filed it; so the answer before tells the same as the one that sets it aside: no name of a person."""
     (garden.root / "library/wren").mkdir()
