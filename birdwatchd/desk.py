@@ -5,7 +5,7 @@ speak of the same photos, and nobody else.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import TransientError
@@ -85,25 +85,7 @@ class Desk:
         now = self._clock()
         wishes = [one for one in self._requests.open() if one.id not in self._elsewhere]
         self._not_before = {one.id: self._not_before[one.id] for one in wishes if one.id in self._not_before}
-        waiting = {number for number, at in self._not_before.items() if at > now}
-        number = next_in_turn([self._wanted(one) for one in wishes], waiting) if waiting else None
-        return next((one for one in wishes if not waiting or one.id == number), None)
-
-    def _wanted(self, request: Request) -> Wanted:
-        told = request.arguments
-        try:
-            match request.kind:
-                case "label":
-                    return Wanted(request.id, frozenset([int(told["photo_id"])]), is_begun=True)
-                case "answers":
-                    return Wanted(request.id, frozenset(map(int, told["photo_ids"])), is_begun="before" in told)
-                case "take-back":
-                    answer = self._requests.find(int(told["request_id"]))
-                    photo_ids = [] if answer is None else answer.arguments["photo_ids"]
-                    return Wanted(request.id, frozenset(map(int, photo_ids)), int(told["request_id"]))
-        except (KeyError, TypeError, ValueError):  # what it lacks is told when its turn comes
-            pass
-        return Wanted(request.id)
+        return next_of(self._requests, wishes, {number for number, at in self._not_before.items() if at > now})
 
     def _work_for_a_slice(self, work: Work, *, told: Elsewhere | None = None) -> None:
         until = self._clock() + SLICE_S
@@ -125,3 +107,31 @@ class Desk:
             self._elsewhere[self._request_id] = work, progress
         else:
             self._work = work
+
+
+def next_of(requests: Requests, wishes: Sequence[Request], waiting: Collection[int]) -> Request | None:
+    """The first of some open wishes that may be worked on now; None if there is none.
+
+    Args:
+        wishes: oldest first.
+        waiting: numbers of those that were tried and have to wait.
+    """
+    number = next_in_turn([_wanted(requests, one) for one in wishes], waiting) if waiting else None
+    return next((one for one in wishes if not waiting or one.id == number), None)
+
+
+def _wanted(requests: Requests, request: Request) -> Wanted:
+    told = request.arguments
+    try:
+        match request.kind:
+            case "label":
+                return Wanted(request.id, frozenset([int(told["photo_id"])]), is_begun=True)
+            case "answers":
+                return Wanted(request.id, frozenset(map(int, told["photo_ids"])), is_begun="before" in told)
+            case "take-back":
+                answer = requests.find(int(told["request_id"]))
+                photo_ids = [] if answer is None else answer.arguments["photo_ids"]
+                return Wanted(request.id, frozenset(map(int, photo_ids)), int(told["request_id"]))
+    except (KeyError, TypeError, ValueError):  # what it lacks is told when its turn comes
+        pass
+    return Wanted(request.id)

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from birdwatchd.cli import wishing
+from birdwatchd.core.errors import TransientError
 from birdwatchd.core.journey import Move
 from birdwatchd.core.photo import State
+from birdwatchd.core.settings import Settings
 from birdwatchd.edges.store import Request, Said, connection
+from tests.fakes import StubSpotter
 from tests.gardens import Garden
 
 PHOTOS = [("redstart", 1), ("redstart", 2), ("greenfinch", 1)]
@@ -255,6 +259,27 @@ def test_the_last_word_counts_also_when_the_one_before_had_to_wait(
     assert folders(garden)[1] == "library/wren"
     assert [label for photo_id, label, _ in said(garden) if photo_id == 1] == ["robin", "wren"]
     assert garden.store.requests.get(second).result["named"] == [1]
+
+
+@pytest.mark.fault("D09")
+def test_a_command_without_a_daemon_does_not_overtake_a_word_that_waits(
+    garden: Garden, trouble: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wishing, "spotter_loader", lambda _: StubSpotter)
+    settings = Settings(root=garden.root)
+
+    def label(photo_id: int, species: str) -> None:
+        wishing.wish(settings, "label", {"photo_id": photo_id, "species": species}, lambda *_: None)
+
+    left(garden, "label", photo_id=1, species="robin")
+    label(2, "owl")
+    with pytest.raises(TransientError, match="robin"):
+        label(1, "wren")
+    assert [word[:2] for word in said(garden)] == [(1, "robin"), (2, "owl")]
+    trouble.unlink()
+    label(1, "wren")
+    assert folders(garden)[1] == "library/wren"
+    assert [label for photo_id, label, _ in said(garden) if photo_id == 1] == ["robin", "wren"]
 
 
 @pytest.mark.fault("S02")

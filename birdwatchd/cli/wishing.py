@@ -8,6 +8,7 @@ from birdwatchd.cli.printing import Advance, tell
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import AlreadyRunning, Refused, TransientError
 from birdwatchd.core.settings import Settings
+from birdwatchd.desk import next_of
 from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Elsewhere, Request, Store
@@ -63,16 +64,27 @@ def _fulfil_all(settings: Settings, files: Files, store: Store, advance: Advance
     worker = Worker(settings, files, store, load_spotter=spotter_loader(settings))
     worker.open_eye()
     worker.resume()
-    for request in store.requests.open():
+    waiting: set[int] = set()
+    trouble: TransientError | None = None
+    while (request := next_of(store.requests, _open_up_to(store, until), waiting)) is not None:
         try:
-            if request.id <= until:
-                for progress in worker.review.fulfil(request):
-                    _advance(advance, progress)
-                    if isinstance(progress, Elsewhere):
-                        time.sleep(POLL_S)
-        except TransientError:
+            for progress in worker.review.fulfil(request):
+                _advance(advance, progress)
+                if isinstance(progress, Elsewhere):
+                    time.sleep(POLL_S)
+        except TransientError as error:
             if request.id == until:
-                raise  # another's wish may wait; ours is what somebody sits before
+                raise
+            waiting.add(request.id)  # another's wish may wait; ours is what somebody sits before
+            trouble = error
+    if (
+        trouble is not None and store.requests.get(until).outcome is None
+    ):  # ours has to wait for one about the same photo
+        raise trouble
+
+
+def _open_up_to(store: Store, number: int) -> list[Request]:
+    return [request for request in store.requests.open() if request.id <= number]
 
 
 def _advance(advance: Advance, progress: dict[str, Any]) -> None:
