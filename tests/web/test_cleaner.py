@@ -165,6 +165,19 @@ def test_a_list_is_done_by_keys_alone(served: Served, open_page: OpenPage) -> No
         expect(page.locator(".second.done")).to_have_count(done)
 
 
+@pytest.mark.fault("W09")
+def test_a_double_click_is_one_answer(served: Served, open_page: OpenPage) -> None:
+    page = open_page(served, "/cleaner")
+    one = page.locator("[data-photo]").first
+    one.get_by_role("button", name="Redstart").evaluate("button => { button.click(); button.click(); }")
+    expect(one).to_contain_text("It is Redstart")
+    one.locator("[data-do=undo]").evaluate("button => { button.click(); button.click(); }")
+    expect(one).not_to_contain_text("It is Redstart")
+    page.wait_for_load_state("networkidle")
+    with Store.read_only(served.root / shelving.DATABASE) as store:
+        assert [wish.kind for wish in store.requests.latest("answers", "take-back")] == ["take-back", "answers"]
+
+
 def test_an_old_page_changes_nothing(served: Served, open_page: OpenPage) -> None:
     page = open_page(served, "/cleaner")
     one = page.locator("[data-photo]").first

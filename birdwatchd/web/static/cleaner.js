@@ -7,7 +7,7 @@ which?.addEventListener("change", () => which.submit());
 
 document.getElementById("main").addEventListener("click", (event) => {
   const button = event.target.closest("button[data-do]");
-  if (button) choose(button.closest("[data-photo]"), button.dataset.do);
+  if (button && button.getAttribute("aria-disabled") !== "true") choose(button.closest("[data-photo]"), button.dataset.do);
 });
 
 async function choose(card, what) {
