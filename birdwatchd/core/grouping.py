@@ -22,8 +22,12 @@ STRANGE_BELOW = 0.53
 """Likeness to the nearest mean under which a photo is like nothing that was named: what is no bird has 0.43 to 0.45, of photos of named
 species 0 (five named of each) to 3 in 1,000 (one of each) have less, of other species 1 in 100 to 6 in 100."""
 
+YOUNG_BELOW = {1: 0.65, 2: 0.69, 3: 0.71, 4: 0.72}
+"""Likeness to the mean of so few named photos under which a photo is not called that. Of the same species 85 to 95 in 100 have more,
+of all others 2 to 15 in 100: else the first bird that is named would give its name to half of all that wait."""
+
 ALIKE_WITHIN = 0.3
-"""Cosine distance up to which photos are one group while nobody has named any (average linkage)."""
+"""Cosine distance up to which photos that are like nothing that was named are one group (average linkage)."""
 
 NEAR_COPY_WITHIN = 0.05
 """Cosine distance up to which two photos show as good as the same."""
@@ -89,13 +93,20 @@ def means(named: Mapping[str, Features]) -> tuple[tuple[str, ...], Features]:
     return names, (centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def suggested(cards: Sequence[Card], likeness: npt.NDArray[np.float32], names: Sequence[str]) -> Suggested:
+def suggested(
+    cards: Sequence[Card],
+    likeness: npt.NDArray[np.float32],
+    names: Sequence[str],
+    named: Mapping[str, int] | None = None,
+) -> Suggested:
     """What each card is probably: what its visit is most like, unless a classifier is sure of it, or it is like nothing that is named.
 
     Args:
         likeness: shape (cards, names), to the mean photo of each species.
+        named: how many photos of each species people have named; a species that is not in it has many.
     """
     told = _by_visit(cards, likeness)
+    least = np.array([YOUNG_BELOW.get((named or {}).get(name, 0), STRANGE_BELOW) for name in names])
     labels: list[str | None] = []
     margins: list[float] = []
     for card, own, row in zip(cards, likeness, told, strict=True):
@@ -108,6 +119,11 @@ def suggested(cards: Sequence[Card], likeness: npt.NDArray[np.float32], names: S
             labels.append(None)
             margins.append(float(own[best]))
             continue
+        if not (row >= least).any():
+            labels.append(None)
+            margins.append(0.0)
+            continue
+        best = int(np.argmax(np.where(row >= least, row, -np.inf)))
         labels.append(names[best])
         margins.append(float(own[best] - np.max(np.delete(own, best))) if len(names) > 1 else float(own[best]))
     return Suggested(tuple(labels), tuple(margins))
@@ -124,12 +140,29 @@ def _by_visit(cards: Sequence[Card], likeness: npt.NDArray[np.float32]) -> npt.N
     return told
 
 
-def grouped(cards: Sequence[Card], by: Suggested) -> list[Group]:
-    """Cards of the same suggestion together, the biggest group first; within it the least sure first, and visits unbroken."""
+def grouped(cards: Sequence[Card], by: Suggested, looks: Features, names: Sequence[str]) -> list[Group]:
+    """Cards of the same suggestion together, the biggest group first; within it the least sure first, and visits unbroken.
+
+    What is like nothing that was named is put together by how it looks, as long as there is another name for it; the rest is one group.
+
+    Args:
+        names: those in use.
+    """
     groups: dict[str | None, list[int]] = {}
     for place, label in enumerate(by.labels):
         groups.setdefault(label, []).append(place)
-    return _biggest_first([Group(label, _least_sure_first(cards, by, group)) for label, group in groups.items()])
+    strange = groups.pop(None, [])
+    found = [Group(label, _least_sure_first(cards, by, group)) for label, group in groups.items()]
+    alone: list[int] = []
+    for group in alike([cards[place] for place in strange], looks[strange]):
+        members = tuple(strange[place] for place in group.members)
+        if len(members) > 1 and group.label is not None and group.label not in names:
+            found.append(Group(group.label, members))
+        else:
+            alone += members  # those that look alike stay side by side
+    if alone:
+        found.append(Group(None, tuple(alone)))
+    return _biggest_first(found)
 
 
 def _least_sure_first(cards: Sequence[Card], by: Suggested, places: Sequence[int]) -> tuple[int, ...]:
@@ -158,7 +191,7 @@ def _biggest_first(groups: Sequence[Group]) -> list[Group]:
 
 
 def alike(cards: Sequence[Card], looks: Features) -> list[Group]:
-    """Groups while nobody has named anything: photos that look alike, under the guess that most of them have.
+    """Groups of what is like nothing that was named: photos that look alike, under the guess that most of them have.
 
     In each the one least like the others comes first.
     """

@@ -155,16 +155,16 @@ def _in_groups(
     """Groups of photo ids, and the places of all that are in them."""
     if not cards or most <= 0:
         return [], []
-    by = None
+    by, names = None, tuple[str, ...]()
+    count = {label: named.labels.count(label) for label in set(named.labels)}
     if named.labels:
         names, centres = grouping.means(named.by_label())
-        by = grouping.suggested(cards, looks @ centres.T, names)
+        by = grouping.suggested(cards, looks @ centres.T, names, count)
     places = list(range(len(cards)))
     if len(cards) > most or spread:
-        rare = {label: named.labels.count(label) for label in set(named.labels)}
-        places = grouping.worth_most(cards, grouping.sketch(looks), by, count=most, rare=rare, spread=spread)
-    chosen = [cards[place] for place in places]
-    groups = grouping.alike(chosen, looks[places]) if by is None else grouping.grouped(chosen, by.of(places))
+        places = grouping.worth_most(cards, grouping.sketch(looks), by, count=most, rare=count, spread=spread)
+    chosen, seen = [cards[place] for place in places], looks[places]
+    groups = grouping.alike(chosen, seen) if by is None else grouping.grouped(chosen, by.of(places), seen, names)
     return [Group(one.label, tuple(chosen[place].photo_id for place in one.members)) for one in groups], places
 
 

@@ -29,7 +29,7 @@ def test_each_photo_goes_to_what_it_is_most_like_and_the_least_sure_comes_first(
         {"robin": grouping.features(near(1, count=4)), "wren": grouping.features(near(2, count=4))}
     )
     cards = [Card(number) for number in range(9)]
-    first, second = grouping.grouped(cards, grouping.suggested(cards, looks @ centres.T, names))
+    first, second = grouping.grouped(cards, grouping.suggested(cards, looks @ centres.T, names), looks, names)
     assert (first.label, first.members[0], set(first.members)) == ("robin", 8, {3, 4, 5, 6, 7, 8}), (
         "the biggest group first"
     )
@@ -40,7 +40,7 @@ def test_photos_of_one_visit_stay_together() -> None:
     looks = grouping.features(np.concatenate([near(1, count=3), near(2, count=2)]))
     names, centres = grouping.means({"robin": grouping.features(near(1)), "wren": grouping.features(near(2))})
     cards = [Card(0, visit=9), Card(1), Card(2, visit=9), Card(3, visit=9), Card(4)]
-    groups = grouping.grouped(cards, grouping.suggested(cards, looks @ centres.T, names))
+    groups = grouping.grouped(cards, grouping.suggested(cards, looks @ centres.T, names), looks, names)
     assert [group.label for group in groups] == ["robin", "wren"]
     places = [groups[0].members.index(place) for place in (0, 2, 3)]
     assert max(places) - min(places) == 2, "side by side"
@@ -52,6 +52,43 @@ def test_a_classifier_that_is_sure_keeps_its_word_and_one_that_is_not_does_not()
     names, centres = grouping.means({"robin": grouping.features(near(1)), "wren": grouping.features(near(2))})
     cards = [Card(0, "wren", 0.95), Card(1, "wren", 0.5), Card(2, "wren", None)]
     assert grouping.suggested(cards, looks @ centres.T, names).labels == ("wren", "robin", "robin")
+
+
+def likely(*angles: float) -> np.ndarray:
+    """Photos on a circle: the likeness of two is the cosine of what is between them."""
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def test_the_first_name_does_not_go_to_all_that_wait() -> None:
+    """Only what is much like the one bird that was named is called so; the others stay together by how they look."""
+    robin, jay, other = 0.0, 0.9, 2.0
+    looks = likely(robin, robin + 0.2, jay, jay + 0.05, jay + 0.1, other)
+    cards = [Card(place, guess="jay" if place < 5 else "kite") for place in range(6)]
+    likeness = looks @ likely(robin).T
+    assert likeness[2] > grouping.STRANGE_BELOW, "with many named, it would do"
+    young = grouping.suggested(cards, likeness, ["robin"], {"robin": 1})
+    groups = [(group.label, sorted(group.members)) for group in grouping.grouped(cards, young, looks, ["robin"])]
+    assert groups == [("jay", [2, 3, 4]), ("robin", [0, 1]), (None, [5])]
+    of_many = grouping.suggested(cards, likeness, ["robin"], {"robin": 5})
+    assert of_many.labels[:3] == ("robin",) * 3
+
+
+def test_who_is_unlike_the_nearest_young_name_may_be_like_an_old_one() -> None:
+    """A bird that is named once has to be met more closely than one that is named often."""
+    looks = likely(0.95)
+    cards = [Card(0)]
+    likeness = np.array([[0.64, 0.6]], np.float32)
+    assert grouping.suggested(cards, likeness, ["wren", "robin"], {"wren": 1, "robin": 9}).labels == ("robin",)
+    by = grouping.suggested(cards, likeness, ["wren", "robin"], {"wren": 1, "robin": 2})
+    assert by.labels == (None,)
+    assert grouping.grouped(cards, by, looks, ["wren", "robin"]) == [grouping.Group(None, (0,))]
+
+
+def test_a_name_in_use_is_no_guess_for_what_is_unlike_it() -> None:
+    looks = likely(1.5, 1.5)
+    cards = [Card(place, guess="robin") for place in range(2)]
+    by = grouping.suggested(cards, looks @ likely(0.0).T, ["robin"], {"robin": 9})
+    assert [group.label for group in grouping.grouped(cards, by, looks, ["robin"])] == [None]
 
 
 def test_without_any_name_what_looks_alike_is_one_group() -> None:
