@@ -205,6 +205,41 @@ def test_undo_goes_back_answer_by_answer_to_the_first(garden: Garden, client: ht
     assert sorted(shown(client)) == [1, 2, 3, 4]
 
 
+def test_a_name_that_was_only_taken_back_is_no_name_in_use(garden: Garden, client: httpx.Client) -> None:
+    """A slip of the fingers keeps no digit, and is asked for once more like any new name."""
+    for has_been_done in (False, True):
+        post(client, 1, species="robbin", new_species=True).raise_for_status()
+        if has_been_done:
+            fulfil(garden)
+        assert "robbin" in {one["species"] for one in client.get("/api/names").json()["species"] if one["used"]}
+        undo(client).raise_for_status()
+        fulfil(garden)
+        assert "robbin" not in {one["species"] for one in client.get("/api/names").json()["species"]}
+        assert post(client, 1, species="robbin").json()["is_new"] is True
+
+
+def test_a_bird_unlike_all_that_have_names_is_so_after_an_undo_too(garden: Garden, client: httpx.Client) -> None:
+    with garden.store.connection.writing():
+        garden.store.connection.execute(
+            "INSERT INTO models (id, kind, created_at, labels, metrics, path, recipe) VALUES (1, 'linear', '', '', '{}', '', '{}')"
+        )
+        garden.store.connection.execute(
+            "UPDATE predictions SET model_id = 1, label = 'redstart', probability = 0.99, reason = 'unlike-anything' WHERE photo_id = 1"
+        )
+        garden.store.connection.execute("UPDATE photos SET reason = 'unlike-anything' WHERE id = 1")
+    assert shown(client)[1]["is_strange"]
+    post(client, 1).raise_for_status()
+    fulfil(garden)
+    undo(client).raise_for_status()
+    for _ in range(2):
+        card = shown(client)[1]
+        assert (card["is_strange"], card["guess"], card["probability"]) == (True, None, None)
+        told = client.get("/api/photos/1").json()
+        assert told["called"] is None
+        fulfil(garden)
+    assert told["photo"]["name"] == "New here"
+
+
 def test_what_was_taken_back_can_be_answered_at_once(garden: Garden, client: httpx.Client) -> None:
     """Whether the daemon has carried the undo out by then or not: the card says the same."""
     post(client, 1).raise_for_status()

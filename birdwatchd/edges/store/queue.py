@@ -67,8 +67,12 @@ class Queue:
     # -- what people have named
 
     def species(self) -> list[str]:
-        """Every name that was ever given, by name."""
-        return self._db.distinct("labels", "label")
+        """Every name that some photo has from a person, by name; one that was only ever taken back is none."""
+        in_use = (
+            "SELECT 1 FROM labels AS given WHERE given.label = ?"
+            " AND given.id = (SELECT max(id) FROM labels WHERE photo_id = given.photo_id) LIMIT 1"
+        )
+        return [label for label in self._db.distinct("labels", "label") if self._db.row(in_use, (label,)) is not None]
 
     def named(self, label: str, *, limit: int) -> list[int]:
         """The photos that were given this name last, and have it still, the latest first."""
