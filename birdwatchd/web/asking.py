@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from birdwatchd.core import grouping, shelving
-from birdwatchd.core.deciding import Reason
 from birdwatchd.core.grouping import Card, Features, Group
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.standing import Wish, standing
@@ -170,7 +169,7 @@ def _in_groups(
 
 def _card(row: Row) -> Card:
     # How sure a model is among names of which none fits says nothing.
-    is_told = row["model_id"] is not None and row["reason"] != Reason.UNLIKE_ANYTHING
+    is_told = row["model_id"] is not None and not row["is_strange"]
     probability = row["probability"] if is_told else None
     return Card(row["id"], row["guess"], probability, row["visit_id"], row["camera"])
 

@@ -32,7 +32,9 @@ class PhotoOut(BaseModel):
     """A photo in a list."""
 
     photo_id: int
-    species: str | None = Field(description="Its label; the guess where it waits for a look, null without one.")
+    species: str | None = Field(
+        description="Its label; the guess where it waits for a look, null without one, and where it is like none."
+    )
     name: str = Field(description="That name as people read it.")
     named_by: Literal["human", "machine"] | None = Field(description="Who gave the name; null where it has none yet.")
     probability: float | None = Field(description="Of the machine's name, 0 to 1; null for a person's.")
@@ -51,14 +53,16 @@ def cards(request: Request, rows: Iterable[Row]) -> list[PhotoOut]:
     for row in rows:
         at = moment_of(row)
         has_name = row["named_by"] == "human" or row["state"] in ("filed", "missing")
-        species = None if row["species"] is None and row["state"] != "empty" else row["species"] or "empty"
+        is_strange = row["is_strange"] and row["named_by"] != "human" and row["state"] == "review"
+        label = None if is_strange else row["species"]  # a choice among names of which none fits
+        species = None if label is None and row["state"] != "empty" else label or "empty"
         told.append(
             PhotoOut(
                 photo_id=row["id"],
-                species=row["species"],
-                name=shown(species, names),
-                named_by=row["named_by"] if has_name and row["species"] is not None else None,
-                probability=row["probability"],
+                species=label,
+                name="New here" if is_strange else shown(species, names),
+                named_by=row["named_by"] if has_name and label is not None else None,
+                probability=None if is_strange else row["probability"],
                 state=row["state"],
                 place=PLACES.get(row["state"], str(row["state"])),
                 reason=IN_WORDS.get(row["reason"] or "", row["reason"] or ""),

@@ -173,7 +173,7 @@ def _groups(asked: Asked, called: dict[int, str | None], known: list[str], names
 def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Names, *, is_blind: bool) -> CardOut:
     row: Row = asked.rows[photo_id]
     by_model = row["model_id"] is not None
-    is_strange = not is_blind and row["reason"] == Reason.UNLIKE_ANYTHING
+    is_strange = not is_blind and bool(row["is_strange"])
     guess = None if is_strange else row["guess"]  # a choice among names of which none fits
     told: dict[str, Any] = {"guess": None, "guess_name": "", "probability": None, "alike": []}
     if not is_blind:

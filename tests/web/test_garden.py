@@ -230,6 +230,28 @@ def test_what_the_machine_takes_for_what_is_told(served: Served) -> None:
         assert client.get("/api/species/wren").json()["taken_for"] == [{"species": "jay", "name": "Jay", "photos": 1}]
 
 
+def test_a_bird_unlike_all_that_have_names_is_not_called_like_one(served: Served) -> None:
+    """Of names of which none fits, the likeliest is no guess."""
+    with Store.open(served.root / shelving.DATABASE, migrate=False) as store:
+        photo_id = arrive(store, outcome=State.REVIEW, label="jay", reason="unlike-anything", captured_at=at(0, 45))
+        with served.client() as client:
+            photo = client.get(f"/api/photos/{photo_id}").json()["photo"]
+            assert (photo["name"], photo["species"], photo["probability"]) == ("New here", None, None)
+            assert "It is a Jay" not in client.get(f"/photos/{photo_id}").text
+            say(store, photo_id, "jay")
+            photo = client.get(f"/api/photos/{photo_id}").json()["photo"]
+            assert (photo["name"], photo["species"], photo["named_by"]) == ("Jay", "jay", "human")
+
+
+def test_a_bird_that_only_people_have_named_has_a_page_without_complaint(served: Served, open_page: OpenPage) -> None:
+    with Store.open(served.root / shelving.DATABASE, migrate=False) as store:
+        say(store, arrive(store, captured_at=at(0, 35), label="jay"), "dunnock")
+    page = open_page(served, "/species/dunnock")
+    page.wait_for_selector("#hours canvas, #hours svg")
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".toasts p").all_inner_texts() == []
+
+
 def test_a_day_shows_its_visits_in_order(served: Served) -> None:
     with served.client() as client:
         told = client.get(f"/api/days/{TODAY.date()}").json()

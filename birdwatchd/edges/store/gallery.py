@@ -197,7 +197,8 @@ SELECT photos.id, photos.state, photos.reason, photos.camera, photos.captured_at
     CASE WHEN said.label IS NULL THEN CASE WHEN coalesce(word.verdict, seen.verdict) <> 'empty'
         THEN coalesce(word.label, seen.label) END ELSE said.label END AS species,
     CASE WHEN said.label IS NULL THEN coalesce(word.probability, seen.probability) END AS probability,
-    CASE WHEN said.label IS NULL THEN 'machine' ELSE 'human' END AS named_by
+    CASE WHEN said.label IS NULL THEN 'machine' ELSE 'human' END AS named_by,
+    photos.reason = 'unlike-anything' OR (seen.reason = 'unlike-anything' AND word.prediction_id IS NULL) AS is_strange
 FROM photos
 LEFT JOIN predictions AS seen ON seen.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)
 LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = seen.id

@@ -130,7 +130,8 @@ class Queue:
 _CARD = """
 SELECT photos.id, photos.reason, photos.camera, photos.captured_at, photos.received_at,
     coalesce(word.label, seen.label) AS guess, coalesce(word.probability, seen.probability) AS probability,
-    seen.model_id, seen.spotter_id, mine.visit_id
+    seen.model_id, seen.spotter_id, mine.visit_id,
+    photos.reason = 'unlike-anything' OR (seen.reason = 'unlike-anything' AND word.prediction_id IS NULL) AS is_strange
 FROM photos
 LEFT JOIN predictions AS seen ON seen.id = (SELECT max(id) FROM predictions WHERE photo_id = photos.id)
 LEFT JOIN visit_words AS word ON word.photo_id = photos.id AND word.prediction_id = seen.id
