@@ -434,3 +434,49 @@ def test_undo_of_an_answer_that_was_refused_takes_no_other_back(
     held[0].continue_()
     page.wait_for_selector('#review[aria-busy="false"]')
     assert [wish["kind"] for wish in wishes(garden)] == ["answers"]
+
+
+def test_the_name_that_is_taken_is_the_one_that_is_marked(garden: Garden, served: Served, open_page: OpenPage) -> None:
+    """Who was asked about one new name and goes on to another is asked about that one; signs are like no name at all."""
+    page = open_page(served, "/review")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.keyboard.press("/")
+    page.keyboard.type("gold")
+    first, second = (page.locator("#choices li").nth(place).inner_text().split(" ·")[0] for place in range(2))
+    page.keyboard.press("Enter")
+    assert f"“{first}”" in page.inner_text("#confirm")
+    page.keyboard.press("ArrowDown")
+    assert page.is_hidden("#confirm")
+    page.keyboard.press("Enter")
+    assert f"“{second}”" in page.inner_text("#confirm")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert page.inner_text("#said") == f"It is {second}."
+    page.keyboard.press("/")
+    page.fill("#typed", "☺")
+    assert page.locator("#choices li").all_inner_texts() == ["☺: a new name"]
+    page.fill("#typed", "Great Snipe")
+    page.keyboard.press("Enter")
+    assert "“Great Snipe”" in page.inner_text("#confirm")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert page.inner_text("#said") == "It is Great snipe."
+
+
+def test_the_review_page_says_when_new_photos_come(garden: Garden, served: Served, open_page: OpenPage) -> None:
+    page = open_page(served, "/review")
+    with page.expect_response("**/api/events*"):
+        pass
+    garden.drop(("greenfinch", 3))
+    page.wait_for_selector(".news:has-text('1 new photo')")
+    assert serious_issues(page) == []
+    page.click(".news button")
+    page.wait_for_selector(":nth-match(.pick, 5)")
+
+
+def test_on_a_phone_the_help_speaks_of_the_thumb(served: Served, open_page: OpenPage) -> None:
+    page = open_page(served, "/review", phone=True)
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.click("#help")
+    assert page.is_visible("#keys .by-thumb")
+    assert page.is_hidden("#keys .by-keys")

@@ -16,6 +16,7 @@ export function meant(species, typed) {
 /** Species that fit what was typed: those that begin so first, used ones before others. */
 function matching(species, typed) {
   const wanted = folded(typed);
+  if (!wanted && typed.trim()) return []; // signs alone are like no name
   const rank = (one) => {
     const forms = one.spellings.map(folded);
     if (forms.includes(wanted)) return 0;
@@ -80,7 +81,7 @@ export function openChooser({ species, letter, confirm, title }) {
       const one = choices[at];
       if (!one) return;
       if (one.used) end({ species: one.species, isNew: false });
-      else confirmed(one.species, `Nobody has used the name ${one.species} here yet. Enter once more if it is right.`);
+      else confirmed(one.species, `Nobody has used the name “${one.spellings.length ? one.name : typed.value.trim()}” here yet. Once more if it is right.`);
     };
     typed.addEventListener("input", show, { signal });
     dialog.addEventListener("keydown", (event) => {
@@ -90,6 +91,8 @@ export function openChooser({ species, letter, confirm, title }) {
       } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         event.preventDefault();
         at = Math.max(0, Math.min(choices.length - 1, at + (event.key === "ArrowDown" ? 1 : -1)));
+        asking = null; // what was asked for was another name
+        $("confirm").hidden = true;
         draw();
       }
     }, { signal });

@@ -38,7 +38,9 @@ const shownGroups = () => shown().groups;
 const order = () => shown().order;
 const groupOf = (id) => shown().home.get(id);
 const cardOf = (id) => shown().cards.get(id);
-const nameOf = (species) => species === "empty" ? "No bird" : queue.species.find((one) => one.species === species)?.name ?? species;
+/** A name that the server has not told yet: words instead of a folder's. */
+const readable = (label) => label.charAt(0).toUpperCase() + label.slice(1).replaceAll("-", " ");
+const nameOf = (species) => species === "empty" ? "No bird" : queue.species.find((one) => one.species === species)?.name ?? readable(species);
 const photos = (count) => count === 1 ? "1 photo" : `${count} photos`;
 
 function say(text, bad = false) {
@@ -344,7 +346,7 @@ function accept() {
     return;
   }
   const group = groupOf(chosen()[0]);
-  if (group.is_new) choose("", { species, message: `Nobody has named a ${group.name} here yet. Enter once more if it is one.`, ids: chosen() });
+  if (group.is_new) choose("", { species, message: `Nobody has named a ${group.name} here yet. Once more if it is one.`, ids: chosen() });
   else give(species);
 }
 
