@@ -1,6 +1,7 @@
 // The review page: what is shown, and what each key does. The server keeps every answer; nothing here is lost by a reload.
 import { ask, el, newKey, percent, toast } from "./base.js";
 import { openChooser } from "./chooser.js";
+import { watch } from "./news.js";
 
 const $ = (id) => document.getElementById(id);
 const root = $("review");
@@ -458,3 +459,4 @@ $("undo").addEventListener("click", undo);
 $("help").addEventListener("click", () => $("keys").showModal());
 
 load();
+watch();
