@@ -129,6 +129,7 @@ function mark(focus) {
     if (pick.tabIndex !== (id === here ? 0 : -1)) pick.tabIndex = id === here ? 0 : -1;
     pick.classList.toggle("here", id === here);
     if (id === here && focus) {
+      root.style.setProperty("--bar", `${$("bar").offsetHeight}px`); // what covers the top, as high as the names make it
       pick.focus({ preventScroll: true });
       pick.scrollIntoView({ block: "nearest" });
     }
