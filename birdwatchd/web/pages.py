@@ -46,6 +46,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters["printable"] = printable
+_TEMPLATES.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
 
 
 @pass_context

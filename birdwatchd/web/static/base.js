@@ -2,6 +2,9 @@
 
 const csrf = document.querySelector('meta[name="csrf"]').content;
 
+/** What went wrong and what helps, as sentences; "" if neither is told. */
+export const sentences = ({ error, hint }) => [error, hint].filter(Boolean).map((one) => one.charAt(0).toUpperCase() + one.slice(1)).join(". ");
+
 /** Ask our own API. Resolves to its answer; rejects with an Error whose message is the server's sentence, and `status`. */
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
@@ -20,8 +23,7 @@ export async function ask(path, body) {
   }
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    const said = [content.error, content.hint].filter(Boolean).join(". ");
-    throw Object.assign(new Error(said || "That did not work."), { status: answer.status, content });
+    throw Object.assign(new Error(sentences(content) || "That did not work."), { status: answer.status, content });
   }
   return content;
 }

@@ -1,5 +1,5 @@
 // One quiet line at the foot of a page: new photos, or what is the matter. The page itself never changes under somebody's hands.
-import { countWaiting, el } from "./base.js";
+import { countWaiting, el, sentences } from "./base.js";
 import { live } from "./live.js";
 
 const state = { lost: false, trouble: "", replaced: false, arrived: 0, running: true };
@@ -42,7 +42,7 @@ export function watch(handlers = {}, { newestPhoto = null, quiet = [] } = {}) {
   const both = {
     photos(facts) { set({ arrived: facts.arrived, lost: false }); if (facts.arrived) countWaiting(); },
     status(facts) { set({ running: facts.running, lost: false }); },
-    trouble({ error, hint }) { set({ trouble: [error, hint].filter(Boolean).join(". ") }); },
+    trouble({ error, hint }) { set({ trouble: sentences({ error, hint }) }); },
     fine() { set({ trouble: "" }); },
     replaced() { set({ replaced: true }); },
     wish() { countWaiting(); },

@@ -1,5 +1,5 @@
 // Following a wish until whoever holds the bird folder has fulfilled it.
-import { ask } from "./base.js";
+import { ask, sentences } from "./base.js";
 
 const EVERY_MS = 400;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -9,7 +9,7 @@ export async function follow(number, told = () => {}) {
   for (;;) {
     const wish = await ask(`/api/wishes/${number}`);
     if (wish.outcome === "done") return wish;
-    if (wish.outcome === "failed") throw new Error([wish.error, wish.hint].filter(Boolean).join(". "));
+    if (wish.outcome === "failed") throw new Error(sentences(wish));
     told(wish);
     await pause(EVERY_MS);
   }
