@@ -200,6 +200,7 @@ def test_the_receipt_tells_all_that_was_seen_and_said_in_order(served: Served) -
         page = client.get("/photos/12").text
         assert "Filed as Jay" in page
         assert client.get("/photos/999").status_code == client.get("/api/photos/999").status_code == 404
+        assert "<h1>There is no photo 999</h1>" in client.get("/photos/999", headers={"Accept": "text/html"}).text
 
 
 def test_a_bird_that_was_never_seen_has_no_page(served: Served) -> None:
