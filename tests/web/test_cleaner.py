@@ -175,10 +175,8 @@ def test_a_double_click_is_one_answer(served: Served, open_page: OpenPage) -> No
     expect(one).not_to_contain_text("It is Redstart")
     page.wait_for_load_state("networkidle")
     with Store.read_only(served.root / shelving.DATABASE) as store:
-        assert [row["kind"] for row in store.connection.rows("SELECT kind FROM requests ORDER BY id")] == [
-            "answers",
-            "take-back",
-        ]
+        left = store.connection.rows("SELECT kind FROM requests WHERE kind IN ('answers', 'take-back') ORDER BY id")
+    assert [row["kind"] for row in left] == ["answers", "take-back"]
 
 
 def test_an_old_page_changes_nothing(served: Served, open_page: OpenPage) -> None:

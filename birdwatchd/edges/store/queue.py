@@ -72,7 +72,7 @@ class Queue:
             "SELECT 1 FROM labels AS given WHERE given.label = ?"
             " AND given.id = (SELECT max(id) FROM labels WHERE photo_id = given.photo_id) LIMIT 1"
         )
-        return [label for label in self._db.distinct("labels", "label") if self._db.row(in_use, (label,)) is not None]
+        return [label for label in self._db.distinct("labels", "label") if self._db.rows(in_use, (label,))]
 
     def named(self, label: str, *, limit: int) -> list[int]:
         """The photos that were given this name last, and have it still, the latest first."""
