@@ -48,6 +48,7 @@ class Signs:
         last_decided_at: when a photo was last judged; None if none was.
         serving: the model in use; None without one.
         waiting_for_a_look: photos that wait for a person.
+        set_aside: files that are no whole pictures.
         version: of the program that asks.
     """
 
@@ -57,6 +58,7 @@ class Signs:
     last_decided_at: str | None
     serving: int | None
     waiting_for_a_look: int
+    set_aside: int
     version: str
 
     @property
@@ -97,7 +99,7 @@ def points(signs: Signs) -> list[Point]:
     if signs.status is not None and signs.running:
         said += [_problem(problem) for problem in signs.problems]
         said += _of_a_running(signs.status)
-    said += [_photos(signs), _model(signs)]
+    said += [_photos(signs), *_set_aside(signs), _model(signs)]
     if signs.status is not None:
         said.append(_disk(signs.status["disk_free_bytes"]))
     return sorted(said, key=lambda point: point.advice is None)
@@ -148,6 +150,17 @@ def _photos(signs: Signs) -> Point:
         return Point("Photos", "None was judged yet. Drop photos into the inbox.")
     queue = f" {_photos_in_words(signs.waiting_for_a_look)} for your look." if signs.waiting_for_a_look else ""
     return Point("Photos", f"The last one was judged {ago(signs.last_decided_at, signs.now)}.{queue}")
+
+
+def _set_aside(signs: Signs) -> list[Point]:
+    """Nothing needs be done about them; but who misses a photo looks for it."""
+    if not signs.set_aside:
+        return []
+    one = signs.set_aside == 1
+    files = (
+        "1 file that is no whole picture lies" if one else f"{signs.set_aside:,} files that are no whole pictures lie"
+    )
+    return [Point("Quarantine", f"{files} in quarantine, each with a word why.")]
 
 
 def _model(signs: Signs) -> Point:

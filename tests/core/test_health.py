@@ -25,7 +25,7 @@ def signs(**other: Any) -> Signs:
     }
     if other.pop("never", False):
         status = None
-    known = {"last_decided_at": NOW, "serving": 2, "waiting_for_a_look": 0}
+    known = {"last_decided_at": NOW, "serving": 2, "waiting_for_a_look": 0, "set_aside": 0}
     for name in [name for name in other if name in known]:
         known[name] = other.pop(name)
     return Signs(status=status and (status | other), now=NOW, sweep_s=30, version="1", **known)  # type: ignore[arg-type]
@@ -36,6 +36,13 @@ def test_where_all_is_well_nobody_is_asked_for_anything() -> None:
     assert [one for one in said if one.advice] == []
     assert [one.subject for one in said] == ["birdwatchd", "New photos", "Inbox", "Photos", "Names", "Disk"]
     assert said[0].what == "It is at work; it was started 3 hours ago."
+
+
+def test_who_misses_a_photo_is_told_of_the_quarantine_and_asked_for_nothing() -> None:
+    told = [one for one in points(signs(set_aside=2)) if one.subject == "Quarantine"]
+    assert [(one.what, one.advice) for one in told] == [
+        ("2 files that are no whole pictures lie in quarantine, each with a word why.", None)
+    ]
 
 
 @pytest.mark.parametrize(

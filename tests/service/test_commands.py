@@ -40,7 +40,7 @@ def test_a_missing_bird_folder_is_never_made_by_run(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv to become another user with")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_a_folder_that_is_not_writable_is_named(seeing_root: Path) -> None:
-    for path in [seeing_root, *seeing_root.parents][:4]:
+    for path in [seeing_root, *seeing_root.parents][:5]:
         path.chmod(0o755)
     (seeing_root / "library").chmod(0o555)
     done = subprocess.run(
