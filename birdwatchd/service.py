@@ -26,6 +26,7 @@ from birdwatchd.core.shelfmoves import SHELVES
 from birdwatchd.edges.clock import monotonic
 from birdwatchd.edges.companion import Companion
 from birdwatchd.edges.files import Files
+from birdwatchd.edges.heap import share_one_heap
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
 from birdwatchd.edges.vision import Spotter
@@ -89,6 +90,7 @@ def run(settings: Settings, *, announce: Callable[[str], None], page: Sequence[s
         ConfigError, AlreadyRunning: it cannot start.
         BirdwatchdError: it broke down several times in a row.
     """
+    share_one_heap()
     hints: queue.SimpleQueue[Hint | Stirred | Chore | type[StopIteration]] = queue.SimpleQueue()
     with ExitStack() as stack:
         files, store = stack.enter_context(bird_folder(settings.root))
@@ -309,6 +311,7 @@ def scan(settings: Settings, *, sleep: Callable[[float], None], progress: Callab
     Raises:
         ConfigError, AlreadyRunning: it cannot start.
     """
+    share_one_heap()
     with bird_folder(settings.root) as (files, store):
         worker = Worker(settings, files, store, load_spotter=spotter_loader(settings), wall_clock=time.time)
         worker.open_eye()

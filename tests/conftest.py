@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from birdwatchd.core import shelving
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.trainer import build_spotter
 from tests.faults.catalogue import ROWS
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault of what is tested
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
