@@ -28,6 +28,17 @@ PAINTED_MS, ANSWERED_MS, MEMORY_MB = 500, 100, 120
 
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
+ANSWERABLE = '#review[aria-busy="false"] .pick'
+
+FROM_KEY_TO_PAINT = """() => {
+  window.movedOn = [];
+  document.addEventListener("keydown", () => {
+    const began = performance.now();
+    requestAnimationFrame(() => setTimeout(() => window.movedOn.push(performance.now() - began), 0));
+  }, true);
+}"""
+"""What follows a frame has come after its painting."""
+
 PAGES = (
     "/",
     "/?period=year",
@@ -148,7 +159,18 @@ def _painted(address: str, token: str, facts: dict[str, str], repeats: int) -> N
             print(
                 f"  first paint of {path.format(**facts):40} {middle:4.0f} ms (least {min(took):.0f}, most {max(took):.0f})"
             )
+        page.goto(f"{address}/review")
+        page.wait_for_selector(ANSWERABLE)
+        cards = page.locator(".pick").count()
+        page.evaluate(FROM_KEY_TO_PAINT)
+        for _ in range(max(5, 4 * repeats)):
+            page.keyboard.press("x")
+            page.wait_for_selector(ANSWERABLE)
+        moved_on = [float(one) for one in page.evaluate("window.movedOn")]
         browser.close()
+    middle = statistics.median(moved_on)
+    print(f"  from a key to the next of {cards} cards, painted: {middle:.0f} ms (most {max(moved_on):.0f})")
+    print(f"an answer, median: {middle:.0f} ms; {at_most(middle, ANSWERED_MS, 'ms')}")
     print(f"the slowest first paint, median: {slowest:.0f} ms; {at_most(slowest, PAINTED_MS, 'ms')}")
 
 
