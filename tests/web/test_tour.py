@@ -160,4 +160,4 @@ def test_a_page_that_does_not_exist_says_so_in_the_same_frame(served: Served) ->
     with served.client() as client:
         answer = client.get("/nowhere")
     assert answer.status_code == 404
-    assert "there is no such page" in answer.text
+    assert "There is no such page" in answer.text
