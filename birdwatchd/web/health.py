@@ -15,7 +15,6 @@ from birdwatchd import __version__
 from birdwatchd.core import health
 from birdwatchd.core.errors import BirdwatchdError
 from birdwatchd.core.health import Signs
-from birdwatchd.core.photo import State
 from birdwatchd.edges.store import Store
 from birdwatchd.web.asking import CONSIDERED
 from birdwatchd.web.pages import page
@@ -92,7 +91,7 @@ def _signs(request: Request, log: Store) -> Signs:
         sweep_s=request.app.state.settings.inbox.sweep_s,
         last_decided_at=log.questions.last_decided_at(),
         serving=None if serving is None else serving["id"],
-        set_aside=log.questions.states().get(State.QUARANTINED, 0),
+        set_aside=log.questions.set_aside_count(),
         waiting_for_a_look=log.queue.waiting_count(most=CONSIDERED),
         version=__version__,
     )

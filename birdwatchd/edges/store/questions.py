@@ -114,6 +114,10 @@ class Questions:
             for row in self._db.rows("SELECT state, count(*) AS n FROM photos GROUP BY state ORDER BY state")
         }
 
+    def set_aside_count(self) -> int:
+        """How many files lie in quarantine; no other photo is counted for that."""
+        return int(self._db.value("SELECT count(*) FROM photos WHERE state = 'quarantined'"))
+
     def days(self, *, since: str | None = None) -> list[Row]:
         """Named birds per day, camera and species."""
         return self._db.rows(
