@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.arriving import detection, latency
 from benchmarks.besides import besides
+from benchmarks.card import card
 from benchmarks.eyesight import eyesight, halves
 from benchmarks.figures import machine
 from benchmarks.learning import learning, mistakes, soon
@@ -43,6 +44,7 @@ ALL: dict[str, Measurement] = {
     "memory": Measurement(memory),
     "birdness": Measurement(birdness),
     "eyesight": Measurement(eyesight, {"frames": 40}),
+    "card": Measurement(card, {"photos": 20, "repeats": 2}),
     "halves": Measurement(halves, {"frames": 40}),
     "three": Measurement(three, {"draws": 3}),
     "forty": Measurement(forty, {"draws": 1}),
