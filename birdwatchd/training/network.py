@@ -133,7 +133,8 @@ class Quick(nn.Module):
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         """Shape (N, 1280, H, W) in, (N, labels) out."""
-        roots = seen.mean(dim=(2, 3)).clamp_min(1e-8).sqrt()  # at 0 a root has no slope
+        # At 0 a root has no slope; and in half precision, which a GPU learns in, 1e-8 is 0.
+        roots = seen.float().mean(dim=(2, 3)).clamp_min(1e-8).sqrt()
         return self.names(roots / roots.norm(dim=1, keepdim=True))
 
 
@@ -233,6 +234,7 @@ def learner(loaders: DataLoaders, tuning: Tuning, quick: Weights | None = None) 
             learn.model[0] = nn.Sequential(Standard(recipe, *IMAGENET), learn.model[0])
         else:
             raise Refused(f"there is no network called {name!r}", hint=_nearest(name))
+        learn.model.to(loaders.device)
         with torch.inference_mode():
             learn.model.eval()(torch.zeros(1, 3, recipe.size_px, recipe.size_px, device=loaders.device))
     except (RuntimeError, ValueError, TypeError, StopIteration, AssertionError, IndexError, AttributeError) as error:
@@ -240,7 +242,7 @@ def learner(loaders: DataLoaders, tuning: Tuning, quick: Weights | None = None) 
             f"{name} cannot be trained with pictures of {recipe.size_px} px: {_first_line(error)}",
             hint="set another architecture or image_size under [training] in config.toml",
         ) from error
-    return learn.to_fp16() if torch.cuda.is_available() else learn
+    return learn
 
 
 def _own_weights() -> dict[str, torch.Tensor]:
@@ -408,6 +410,10 @@ def train(
     with learn.no_bar(), learn.no_logging():
         if begins_quick:
             watch.keep_if_best(learn, float(learn.validate()[0]))
+        if torch.cuda.is_available():
+            learn = (
+                learn.to_fp16()
+            )  # only now: half precision begins with the first round, and what was asked before would have none
         learn.fine_tune(tuning.epochs, base_lr=GENTLE_RATE if begins_quick else BASE_RATE, cbs=[watch])
     if torch.cuda.is_available():
         learn = learn.to_fp32()

@@ -24,6 +24,7 @@ from birdwatchd.core.photo import WHOLE_FRAME, Box, Pixels, Vector
 from birdwatchd.core.preprocess import SPOTTER_RECIPE, ModelInput, Recipe, to_model_input, values
 from birdwatchd.edges.images import Limits, Picture, as_jpeg, decode
 from birdwatchd.edges.vision import CPU_BATCH_MAX, ProviderUnavailable, Session, Spotter, open_onnx_session
+from birdwatchd.edges.vision.sessions import SessionPerShape
 
 
 def model_input(photo: Path) -> ModelInput:
@@ -568,6 +569,62 @@ def test_without_a_gpu_no_library_is_even_tried(
     monkeypatch.setattr(ctypes, "CDLL", None)
     with pytest.raises(ProviderUnavailable, match="no NVIDIA GPU"):
         open_onnx_session(the_file(models_dir), provider, 1, SPOTTER_RECIPE)
+
+
+# A session for each shape
+
+
+class Asked:
+    """Opens sessions of the spotter and notes which shapes each is asked for."""
+
+    def __init__(self, models_dir: Path) -> None:
+        self.path = the_file(models_dir)
+        self.shapes: list[set[tuple[int, ...]]] = []
+
+    def __call__(self) -> Session:
+        session = open_onnx_session(self.path, "cpu", 1, SPOTTER_RECIPE)
+        seen: set[tuple[int, ...]] = set()
+        self.shapes.append(seen)
+
+        class Noting(Skewed):
+            def run(self, outputs: list[str], feeds: Mapping[str, ModelInput | Pixels], /) -> list[Any]:
+                seen.update(array.shape for array in feeds.values())
+                return super().run(outputs, feeds)
+
+        return Noting(session)
+
+
+def test_no_session_is_asked_for_two_shapes_and_the_answers_are_those_of_one(models_dir: Path) -> None:
+    asked, outputs = Asked(models_dir), ["embedding", "probabilities", "map"]
+    many, one = SessionPerShape(asked), open_onnx_session(the_file(models_dir), "cpu", 1, SPOTTER_RECIPE)
+    chance = np.random.default_rng(1)
+    for shape in [(3, 64, 64), (1, 64, 64), (4, 64, 64), (5, 64, 64), (1, 96, 64), (2, 64, 64), (1, 64, 64)]:
+        feeds = {"pixels": chance.normal(size=(shape[0], 3, *shape[1:])).astype(np.float32)}
+        for answer, right in zip(many.run(outputs, feeds), one.run(outputs, feeds), strict=True):
+            np.testing.assert_allclose(answer, right, rtol=1e-4, atol=1e-5)
+    assert asked.shapes == [{(4, 3, 64, 64)}, {(1, 3, 64, 64)}, {(8, 3, 64, 64)}, {(1, 3, 96, 64)}, {(2, 3, 64, 64)}]
+
+
+def test_the_shape_that_nobody_has_asked_for_longest_is_given_up(models_dir: Path) -> None:
+    asked = Asked(models_dir)
+    many = SessionPerShape(asked, most=2)
+    for side in (32, 64, 32, 96, 32, 64):  # 96 takes the place of 64
+        many.run(["map"], {"pixels": np.zeros((1, 3, side, side), np.float32)})
+    assert [shape for shapes in asked.shapes for _, _, _, shape in shapes] == [32, 64, 96, 64]
+
+
+@pytest.mark.skipif(not Path("/dev/nvidiactl").exists(), reason="needs an NVIDIA GPU with CUDA and cuDNN")
+def test_a_graphics_card_says_what_the_processor_says(
+    models_dir: Path, photos: ModelInput, scene: Path, jay: Path
+) -> None:
+    card, processor = Spotter.load(models_dir), Spotter.load(models_dir, providers=("cpu",))
+    assert card.provider in {"cuda", "tensorrt"}
+    for count in (1, 3, 6):
+        for one, other in zip(card.spot(photos[:count]), processor.spot(photos[:count]), strict=True):
+            assert one.birdness == pytest.approx(other.birdness, abs=1e-3)
+            np.testing.assert_allclose(one.embedding, other.embedding, atol=2e-3 * float(other.embedding.max()))
+    picture = frame_of(scene, (jay, 0.4, 0.3, 0.2))
+    assert card.find(picture).ranking[0][0] == processor.find(picture).ranking[0][0]
 
 
 # A process of its own

@@ -280,6 +280,53 @@ def loaders(load: Callable[[], Any]) -> Any:
 @pytest.mark.train
 @with_torch
 @pytest.mark.filterwarnings("ignore")
+def test_the_network_lies_where_its_photos_are_brought_to(loaders: Any) -> None:
+    from birdwatchd.training import network
+
+    for where in (
+        "cpu",
+        "meta",
+    ):  # the latter in place of a graphics card: it says no number, but minds where things lie
+        learn = network.learner(loaders.to(where), QUICK)
+        assert {value.device.type for value in learn.model.state_dict().values()} == {where}
+
+
+@pytest.mark.train
+@with_torch
+def test_in_half_precision_too_a_feature_that_is_nowhere_does_no_harm() -> None:
+    import torch
+
+    from birdwatchd.training import network
+
+    layer = network.Quick(np.ones((4, 2)), np.zeros(2))
+    seen = torch.zeros(3, 4, 2, 2, dtype=torch.half, requires_grad=True)
+    layer(seen).sum().backward()
+    assert seen.grad is not None
+    assert bool(torch.isfinite(seen.grad).all())
+
+
+@pytest.mark.train
+@with_torch
+@pytest.mark.filterwarnings("ignore")
+def test_on_a_graphics_card_it_learns_too(load: Callable[[], Any]) -> None:
+    import torch
+
+    from birdwatchd.training import network
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU with CUDA")
+    matrix = np.random.default_rng(1).normal(size=(1280, len(SPECIES)))
+    begun = linear.Weights(matrix, np.zeros(len(SPECIES)), np.zeros((3, 1280)), np.zeros((3, 1280)))
+    shown = load()
+    assert shown.device.type == "cuda"
+    trained = network.train(shown, replace(QUICK, epochs=3), silent, seed=1, until=1e9, quick=begun)
+    assert trained.epochs[-1].train_loss < trained.epochs[0].train_loss
+    assert np.isfinite(trained.logits([np.zeros((1, 3, 64, 64), np.float32)])).all()
+
+
+@pytest.mark.train
+@with_torch
+@pytest.mark.filterwarnings("ignore")
 def test_an_unknown_network_is_refused_with_the_nearest_names(loaders: Any) -> None:
     from birdwatchd.training import network
 

@@ -6,10 +6,12 @@ import glob
 import importlib.util
 import io
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
@@ -20,6 +22,9 @@ ENGINES = "tensorrt"
 """Folder beside the models, of what TensorRT built of them."""
 
 GPU_BATCH_MAX = 32
+
+MOST_SHAPES = 8
+"""Batches of 1 to 32 come in six shapes; whole frames of one camera in one."""
 
 PROVIDERS: Mapping[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -35,6 +40,8 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 )
 """onnxruntime's errors have no common root but Exception; these are all that its module holds."""
 
+_UNOPENED: tuple[type[Exception], ...] = (*ORT_ERRORS, OSError)
+
 
 class Session(Protocol):
     """The part of `onnxruntime.InferenceSession` that is used here."""
@@ -46,6 +53,61 @@ class Session(Protocol):
 
 OpenSession = Callable[[Path, str, int, Recipe], Session]
 """(file, provider as in `PROVIDERS`, threads, recipe) → session; raises `ProviderUnavailable` where this machine lacks the provider."""
+
+
+class SessionPerShape:
+    """A session for each shape that is asked.
+
+    CUDA's half of onnxruntime plans all convolutions anew whenever a session is asked for another shape than the last time (1.20 and
+    newer; its issue 23006). For our network that takes part of a second and the answer milliseconds, and one frame asks for four
+    shapes in turn. So each shape keeps its session; that there be few, a batch is filled up to the next power of two.
+
+    Several threads may ask at the same time.
+
+    Args:
+        open_one: opens one more session of the same model; the first is opened at once, with whatever that raises.
+        most: shapes that are kept; the one that nobody has asked for longest goes.
+    """
+
+    def __init__(self, open_one: Callable[[], Session], *, most: int = MOST_SHAPES) -> None:
+        self._open_one = open_one
+        self._most = most
+        self._spare: Session | None = open_one()
+        self._inputs, self._outputs = self._spare.get_inputs(), self._spare.get_outputs()
+        self._sessions: dict[tuple[tuple[int, ...], ...], Session] = {}
+        self._choosing = threading.Lock()
+
+    def get_inputs(self) -> list[Any]:
+        """As onnxruntime tells them."""
+        return self._inputs
+
+    def get_outputs(self) -> list[Any]:
+        """As onnxruntime tells them."""
+        return self._outputs
+
+    def run(self, outputs: list[str], feeds: Mapping[str, ModelInput | Pixels], /) -> list[Any]:
+        """Ask; photos are counted along the first axis of every input and output."""
+        photos = min(len(array) for array in feeds.values())
+        filled = {name: _filled(array, 1 << max(photos - 1, 0).bit_length()) for name, array in feeds.items()}
+        answers = self._session(tuple(array.shape for array in filled.values())).run(outputs, filled)
+        return [answer[:photos] for answer in answers]
+
+    def _session(self, shape: tuple[tuple[int, ...], ...]) -> Session:
+        with self._choosing:
+            session = self._sessions.pop(shape, None) or self._spare or self._open_one()
+            self._spare = None
+            self._sessions[shape] = session  # the last one is the latest asked
+            if len(self._sessions) > self._most:
+                del self._sessions[next(iter(self._sessions))]
+            return session
+
+
+def _filled(array: ModelInput | Pixels, photos: int) -> ModelInput | Pixels:
+    """With empty ones behind those that there are."""
+    if len(array) == photos:
+        return array
+    rest = np.zeros((photos - len(array), *array.shape[1:]), dtype=array.dtype)
+    return np.concatenate([array, rest])
 
 
 class ProviderUnavailable(Exception):
@@ -81,16 +143,29 @@ def open_onnx_session(
     if isinstance(model, Path) and provider != "cpu":
         chain.insert(0, (PROVIDERS[provider], _gpu_options(provider, model, recipe, beside)))
     try:
-        # Its own second attempt would print and would hide that the provider is not the one asked for.
-        source = model if isinstance(model, bytes) else str(model)
-        session: Any = onnxruntime.InferenceSession(source, options, providers=chain, enable_fallback=0)
-    except ORT_ERRORS as error:
+        # A session for a further shape may be opened when the file is long gone.
+        source = model.read_bytes() if isinstance(model, Path) and provider == "cuda" else model
+
+        def open_one() -> Session:
+            return _open(source, options, chain)
+
+        return SessionPerShape(open_one) if provider == "cuda" else open_one()
+    except _UNOPENED as error:
         if provider != "cpu":
             raise ProviderUnavailable(first_line(error)) from error
         raise
+
+
+def _open(
+    source: Path | bytes, options: onnxruntime.SessionOptions, chain: list[tuple[str, dict[str, str]]]
+) -> Session:
+    # Its own second attempt would print and would hide that the provider is not the one asked for.
+    session: Any = onnxruntime.InferenceSession(
+        source if isinstance(source, bytes) else str(source), options, providers=chain, enable_fallback=0
+    )
     session.disable_fallback()
-    if PROVIDERS[provider] not in session.get_providers():
-        raise ProviderUnavailable("its libraries cannot be loaded")
+    if chain[0][0] not in session.get_providers():
+        raise RuntimeError("its libraries cannot be loaded")
     opened: Session = session
     return opened
 
