@@ -108,12 +108,12 @@ def answer(request: Request, given: AnswerIn) -> Any:
         _check_seen(given.photos, names, called)
         audits = store.queue.guesses_put_up(photo_ids)
         told.update({photo_id: shown(guess, called) for photo_id, guess in audits.items()})
-        arguments = {"photo_ids": photo_ids, "species": species, "key": given.key}
-        return "answers", arguments | {"seen": [photo.seen for photo in given.photos]}
+        seen = [photo.seen for photo in given.photos]
+        return "answers", {"photo_ids": photo_ids, "species": species, "seen": seen}
 
     try:
         with state.log.wishing() as store:
-            left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now())
+            left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now(), key=given.key)
     except Stale as stale:
         return _refused(409, stale, stale=stale.photo_ids)
     except NewSpecies as unknown:
@@ -141,11 +141,10 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
             "request_id": meant.id,
             "photo_ids": arguments["photo_ids"],
             "species": arguments["species"],
-            "key": given.key,
         }
 
     with state.log.wishing() as store:
-        left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now())
+        left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now(), key=given.key)
     species = left.arguments["species"]
     return UndoOut(
         request_id=left.id,

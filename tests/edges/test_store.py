@@ -495,6 +495,51 @@ def test_a_log_of_the_first_version_is_brought_up_to_date_and_keeps_its_photos(
         assert store.days.note(at=NOW, boot="a", uptime_s=1)
 
 
+def log_before(
+    name: str, path: Path, monkeypatch: pytest.MonkeyPatch, *sentences: tuple[str, tuple[object, ...]]
+) -> None:
+    """A log as the birdwatchd before that migration made it, to which these sentences were said."""
+    older = Migrations("birdwatchd")
+    names = [one.name for one in schema.migrations._migrations]
+    version = names.index(name)
+    for one in schema.migrations._migrations[:version]:
+        older(name=one.name)(one.fn)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "migrations", older)
+        patch.setattr(connection, "SCHEMA_VERSION", version)
+        with connection.Connection.open(path) as log, log.writing():
+            for sql, values in sentences:
+                log.execute(sql, values)
+
+
+def test_a_wish_of_an_older_log_is_found_by_its_key_and_a_damaged_one_stops_no_update(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = "INSERT INTO requests (kind, arguments, requested_at) VALUES ('answers', ?, '2026')"
+    arguments = (
+        '{"key": "an-older-key", "photo_ids": [1]}',
+        "{}",
+        '{"key": "half of',
+        "",
+        b"\x00\xff",
+        '{"key": ["no", "word"]}',
+        '{"key": null}',
+        "[1]",
+        "null",
+        '{"key": "another-key"}',
+    )
+    log_before("0009_keys_of_wishes", path, monkeypatch, *((leave, (one,)) for one in arguments))
+    with Store.open(path) as store:
+        assert store.connection.problems() == []
+        assert [row["arguments"] for row in all_of(store, "requests")] == list(arguments)
+        keys = [row["key"] for row in all_of(store, "requests")]
+        assert keys == ["an-older-key", *[None] * 8, "another-key"]
+        found = store.requests.with_key("an-older-key")
+        assert found is not None
+        assert (found.id, found.arguments["photo_ids"]) == (1, [1])
+        assert store.requests.with_key("half of") is None
+
+
 def test_a_process_killed_in_a_migration_leaves_nothing_of_it(path: Path) -> None:
     kill = """
 import os, signal, sys
@@ -1079,6 +1124,18 @@ def test_a_wish_stays_open_until_it_is_fulfilled(store: Store) -> None:
     assert store.requests.get(first).outcome == "done"
     assert store.requests.withdraw(second)
     assert next(iter(store.requests.open()), None) is None
+
+
+def test_a_wish_is_found_by_the_key_that_it_was_left_under_whatever_stands_beside_it(store: Store) -> None:
+    def leave(key: str | None) -> int:
+        return store.requests.ask_checked(lambda: ("answers", {}), actor="web", at=NOW, key=key).id
+
+    first, without, second = leave("one-key"), leave(None), leave("another")
+    store.requests.ask("label", {"key": "third"}, actor=None, at=NOW)
+    with store.connection.writing():
+        store.connection.execute("UPDATE requests SET arguments = '{\"key' WHERE id = ?", (without,))
+    found = {key: one and one.id for key in ("one-key", "another", "third") for one in [store.requests.with_key(key)]}
+    assert found == {"one-key": first, "another": second, "third": None}
 
 
 def test_the_last_answer_is_one_of_theirs_that_was_given_and_not_taken_back(store: Store) -> None:

@@ -126,3 +126,15 @@ def test_no_question_of_any_page_reads_through_a_big_table(app: FastAPI, root: P
                 ):  # audits, one in so many of the photos, are read through by an index
                     found.append((step["detail"], " ".join(sql.split())))
     assert found == []
+
+
+def test_whether_an_answer_was_sent_before_is_found_by_an_index(root: Path) -> None:
+    """However many wishes are remembered, and however many photos each of them speaks of."""
+    Files(root).create()
+    recorder = Recorder()
+    with Store.open(root / shelving.DATABASE) as store, pytest.MonkeyPatch.context() as patch:
+        recorder.watch(patch)
+        assert store.requests.with_key("a-key-of-nobody") is None
+        ((sql, values),) = recorder.asked.items()
+        (step,) = store.connection.rows(f"EXPLAIN QUERY PLAN {sql}", values)
+        assert step["detail"] == "SEARCH requests USING INDEX requests_by_key (key=?)"

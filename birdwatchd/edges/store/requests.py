@@ -40,21 +40,27 @@ class Requests:
         return int(cursor.lastrowid or 0)
 
     def ask_checked(
-        self, check: Callable[[], Request | tuple[str, dict[str, Any]]], *, actor: str | None, at: str
+        self,
+        check: Callable[[], Request | tuple[str, dict[str, Any]]],
+        *,
+        actor: str | None,
+        at: str,
+        key: str | None = None,
     ) -> Request:
         """Leave a wish for which nothing may change between its check and its row.
 
         Args:
             check: runs while nobody else can write; says kind and arguments, or a wish that says the same already. What it raises
                 leaves nothing behind.
+            key: what nobody sends twice; `with_key` finds the wish by it.
         """
         with self._db.writing():
             told = check()
             if isinstance(told, Request):
                 return told
             cursor = self._db.execute(
-                "INSERT INTO requests (kind, arguments, actor, requested_at) VALUES (?, ?, ?, ?)",
-                (told[0], json.dumps(told[1]), actor, at),
+                "INSERT INTO requests (kind, arguments, actor, requested_at, key) VALUES (?, ?, ?, ?, ?)",
+                (told[0], json.dumps(told[1]), actor, at, key),
             )
         return Request(int(cursor.lastrowid or 0), told[0], told[1], actor, None, {})
 
@@ -93,7 +99,7 @@ class Requests:
 
     def with_key(self, key: str) -> Request | None:
         """The wish that was left under this key of whoever left it; None if there is none, or none any more."""
-        rows = self._db.rows("SELECT * FROM requests WHERE json_extract(arguments, '$.key') = ?", (key,))
+        rows = self._db.rows("SELECT * FROM requests WHERE key = ? ORDER BY id LIMIT 1", (key,))
         return _request(rows[0]) if rows else None
 
     def take(self, request_id: int, *, at: str) -> bool:

@@ -119,6 +119,22 @@ def _tallying(db: Any) -> None:
         db.execute(sentence)
 
 
+@migrations(name="0009_keys_of_wishes")
+def _keys_of_wishes(db: Any) -> None:
+    for sentence in _KEYS_OF_WISHES:
+        db.execute(sentence)
+
+
+_KEYS_OF_WISHES = (
+    "ALTER TABLE requests ADD COLUMN key TEXT",  # of a program that may send the same again; NULL: of none that does
+    # Until now it was one of the arguments. What cannot be read there was no wish that anybody sends again.
+    """
+UPDATE requests SET key = json_extract(arguments, '$.key')
+WHERE CASE WHEN typeof(arguments) = 'text' AND json_valid(arguments) THEN json_type(arguments, '$.key') = 'text' END
+""",
+    "CREATE INDEX requests_by_key ON requests (key) WHERE key IS NOT NULL",
+)
+
 _VISITS = (
     """
 CREATE TABLE visits (
