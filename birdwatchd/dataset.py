@@ -12,6 +12,7 @@ import numpy.typing as npt
 from birdwatchd.core import shelfmoves, shelving, splits
 from birdwatchd.core.errors import Refused
 from birdwatchd.core.job import Example, fingerprint
+from birdwatchd.core.meter import needed
 from birdwatchd.core.photo import WHOLE_FRAME, Box
 from birdwatchd.edges.store import Row
 
@@ -62,7 +63,7 @@ def freeze(
     if len({row["label"] for row in learned}) < 2:
         raise Refused(
             "there is too little to learn from yet",
-            hint=f"name at least {min_labels} photos of each of two species; so far: "
+            hint=f"name at least {needed(min_labels)}; so far: "
             + (", ".join(f"{shelving.printable(label)} {n}" for label, n in sorted(counts.items())) or "none"),
         )
     embeddings = np.stack([np.frombuffer(row["vector"], dtype="<f4") for row in learned])

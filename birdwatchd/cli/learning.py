@@ -10,6 +10,7 @@ from birdwatchd.cli.app import ConfigOption, JsonOption, RootOption, app, chosen
 from birdwatchd.cli.printing import as_json, moment, progress_bar, say, table
 from birdwatchd.cli.words import open_log
 from birdwatchd.core.errors import Refused
+from birdwatchd.core.meter import needed
 from birdwatchd.edges.store import Store
 
 models = typer.Typer(help="The models that name birds: list, show, promote, rollback.", no_args_is_help=True)
@@ -121,7 +122,8 @@ def list_models(root: RootOption = None, config: ConfigOption = None, json: Json
     if json:
         as_json(rows)
     elif not rows:
-        say("No model yet: name some photos, at least five of each of two species, and one is made by itself.")
+        enough = settings.training.min_labels_per_species
+        say(f"No model yet: name some photos, at least {needed(enough)}, and one is made by itself.")
     else:
         columns = [
             ("id", "model"),

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from birdwatchd.core.looking_back import is_running
+from birdwatchd.core.meter import needed
 from birdwatchd.core.shelving import printable
 
 LOW_DISK_BYTES = 1 << 30
@@ -49,6 +50,7 @@ class Signs:
         serving: the model in use; None without one.
         waiting_for_a_look: photos that wait for a person.
         set_aside: files that are no whole pictures.
+        enough: so many names a species needs to be learned.
         version: of the program that asks.
     """
 
@@ -59,6 +61,7 @@ class Signs:
     serving: int | None
     waiting_for_a_look: int
     set_aside: int
+    enough: int
     version: str
 
     @property
@@ -167,7 +170,7 @@ def _model(signs: Signs) -> Point:
     if signs.serving is None:
         return Point(
             "Names",
-            "There is no model yet. Name at least five photos of each of two species, and one is made by itself.",
+            f"There is no model yet. Name at least {needed(signs.enough)}, and one is made by itself.",
         )
     return Point("Names", f"Model {signs.serving} names the birds.")
 

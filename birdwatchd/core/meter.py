@@ -27,6 +27,15 @@ class Meter:
     thin: tuple[tuple[str, int], ...]
 
 
+def needed(enough: int) -> str:
+    """What must have a name before anything can be learned, in words.
+
+    Args:
+        enough: so many names a species needs to be learned; `min_labels_per_species` of the settings.
+    """
+    return f"{enough} photos of each of two species"
+
+
 def meter(named: Mapping[str, int], *, enough: int, forecast: Forecast, wanted: float) -> Meter:
     """Put it in words.
 
@@ -45,7 +54,7 @@ def meter(named: Mapping[str, int], *, enough: int, forecast: Forecast, wanted: 
             KINDS_NEEDED * enough - missing,
             KINDS_NEEDED * enough,
             f"{missing} more {_names(missing)} until birdwatchd can learn.",
-            f"It begins once {enough} photos of each of two species have a name.",
+            f"It begins once {needed(enough)} have a name.",
             thin,
         )
     total = sum(named.values())

@@ -8,6 +8,7 @@ from birdwatchd import __version__
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import BirdwatchdError, DamagedDatabase, DiskFull, ModelOfAnotherSpotter
 from birdwatchd.core.health import parted
+from birdwatchd.core.meter import needed
 from birdwatchd.core.photo import State
 from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import STRONG_FROM, doubtful_names
@@ -92,8 +93,8 @@ def _eye(load_spotter: Callable[[], Spotter]) -> tuple[Finding, str | None]:
 def _model(files: Files, row: Row | None, spotter_id: str, training: Training) -> Finding:
     """The model in use, as the next start will find it; a running daemon has the one that it loaded."""
     if row is None:
-        wanted = training.min_labels_per_species
-        return Finding("model", f"none yet; name {wanted} photos of each of two species, and one is made by itself")
+        wanted = needed(training.min_labels_per_species)
+        return Finding("model", f"none yet; name {wanted}, and one is made by itself")
     try:
         model = Classifier.load(files.path(row["path"]), model_id=row["id"], spotter_id=spotter_id)
     except ModelOfAnotherSpotter:

@@ -7,6 +7,7 @@ from pathlib import Path
 from birdwatchd.core import shelving
 from birdwatchd.core.health import parted
 from birdwatchd.core.job import is_seen_by
+from birdwatchd.core.meter import needed
 from birdwatchd.core.settings import Settings, Training
 from birdwatchd.core.shelfmoves import doubtful_names
 from birdwatchd.core.tuning import LABELS_TO_FINETUNE, NEEDED
@@ -85,7 +86,7 @@ def _next_lesson(store: Store, counts: dict[str, int], training: Training, spott
     if missing:
         return Finding(
             "learning",
-            f"{_counted(missing, 'name')} to go until it can learn: {wanted} photos of each of two species are needed,"
+            f"{_counted(missing, 'name')} to go until it can learn: {needed(wanted)} are needed,"
             f" so far there are {_in_words(counts)}",
         )
     species = sum(n >= wanted for n in sure)

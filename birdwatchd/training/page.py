@@ -30,6 +30,7 @@ from birdwatchd.core.job import (
     Job,
     Report,
 )
+from birdwatchd.core.shelfmoves import STRONG_FROM
 from birdwatchd.training import plots
 
 TEMPLATE = "page.html"
@@ -187,6 +188,7 @@ def _told(job: Job, report: Report, verdict: Verdict, judged_at: datetime, page:
         <= {one.photo_id for one in job.examples if one.held_out},
         learned=sum(not one.held_out and one.photo_id not in held_back for one in job.examples),
         held_back=len(held_back),
+        strong_from=STRONG_FROM,
         batch=BATCH_FILE if (page / BATCH_FILE).exists() else None,
         sheet=[pictures.of(one.photo_id) for one in _spread(job.examples, held_back)],
         balance=_balance(job, held_back),

@@ -12,7 +12,7 @@ from birdwatchd.core import learning_curve, seasons
 from birdwatchd.core.auditing import accuracies
 from birdwatchd.core.gate import wilson
 from birdwatchd.core.learning_curve import Point
-from birdwatchd.core.meter import Meter, meter
+from birdwatchd.core.meter import Meter, meter, needed
 from birdwatchd.core.seasons import Badge, Counts, PeriodName, Seen
 from birdwatchd.core.shelving import INBOX
 from birdwatchd.core.species_names import Names, names_of, shown
@@ -106,8 +106,14 @@ def show(request: Request, period: PeriodName = "week") -> Response:
     with request.app.state.log.reading() as store:
         rows = store.gallery.resting(Wanted(), limit=LATEST)
         if not rows:
-            root = request.app.state.settings.root
-            return page(request, "garden_empty.html", inbox=root / INBOX, running=runs(store, request))
+            settings = request.app.state.settings
+            return page(
+                request,
+                "garden_empty.html",
+                inbox=settings.root / INBOX,
+                needed=needed(settings.training.min_labels_per_species),
+                running=runs(store, request),
+            )
         span = seasons.period(period, today(request))
         hours, days = counts(store, span, None)
         told = _told(request, store, span, hours, days)

@@ -92,6 +92,7 @@ def _signs(request: Request, log: Store) -> Signs:
         last_decided_at=log.questions.last_decided_at(),
         serving=None if serving is None else serving["id"],
         set_aside=log.questions.set_aside_count(),
+        enough=request.app.state.settings.training.min_labels_per_species,
         waiting_for_a_look=log.queue.waiting_count(most=CONSIDERED),
         version=__version__,
     )

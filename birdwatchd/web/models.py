@@ -12,6 +12,7 @@ from birdwatchd.core import looking_back
 from birdwatchd.core.errors import Refused
 from birdwatchd.core.gate import wilson
 from birdwatchd.core.looking_back import Use
+from birdwatchd.core.meter import needed
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.web import learning
 from birdwatchd.web.learning import Learning
@@ -80,6 +81,7 @@ def show(request: Request) -> Response:
         "models.html",
         shelf=shelf,
         in_use=in_use,
+        needed=needed(request.app.state.settings.training.min_labels_per_species),
         tested=looking_back.tested,
         audited=looking_back.audited(shelf.audit.answered, shelf.audit.right) if shelf.audit else "",
     )

@@ -25,7 +25,7 @@ def signs(**other: Any) -> Signs:
     }
     if other.pop("never", False):
         status = None
-    known = {"last_decided_at": NOW, "serving": 2, "waiting_for_a_look": 0, "set_aside": 0}
+    known = {"last_decided_at": NOW, "serving": 2, "waiting_for_a_look": 0, "set_aside": 0, "enough": 5}
     for name in [name for name in other if name in known]:
         known[name] = other.pop(name)
     return Signs(status=status and (status | other), now=NOW, sweep_s=30, version="1", **known)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.errors import Refused
 from birdwatchd.core.gate import Judged, Rules, judge
 from birdwatchd.core.job import JOB_FILE, REPORT_FILE, VERDICT_FILE, Champion, Doubt, Epoch, Example, Guess, Job, Report
+from birdwatchd.core.shelfmoves import STRONG_FROM
 from birdwatchd.edges.images import as_jpeg
 from birdwatchd.training.__main__ import main
 
@@ -112,6 +113,11 @@ def test_what_anybody_wrote_is_only_words_in_the_page(tmp_path: Path) -> None:
     assert not {"script", "b>"} & {tag for tag, _ in seen.tags}
     assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
     assert "オオルリ" in seen.words
+
+
+def test_a_name_that_may_be_a_slip_is_told_with_what_makes_it_count(tmp_path: Path) -> None:
+    _, text = page_of(judged_job(tmp_path))
+    assert f"Rename the folder, or give it {STRONG_FROM} photos." in " ".join(Seen(text).words.split())
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_every_picture_is_there(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from birdwatchd.core import shelving
 from birdwatchd.core.photo import State
 from birdwatchd.edges.store import Store
 from tests.edges.test_store import arrive, say
+from tests.service.running import birdwatchd
 from tests.web.conftest import OpenPage, serious_issues
 from tests.web.serving import Served, page_of
 
@@ -306,6 +307,15 @@ def test_a_garden_without_a_photo_says_what_to_do_first(root: Path, open_page: O
         assert "birdwatchd run" in page.inner_text("main"), "none is running"
         assert serious_issues(page) == []
         page.close()
+
+
+def test_how_many_names_it_takes_is_told_everywhere_as_the_settings_have_it(root: Path) -> None:
+    set_so = {"BIRDWATCHD_TRAINING__MIN_LABELS_PER_SPECIES": "7"}
+    with page_of(root, environment=set_so) as served, served.client() as client:
+        Store.open(root / shelving.DATABASE).close()
+        told = {path: client.get(path).raise_for_status().text for path in ("/", "/models", "/health")}
+    told["models list"] = birdwatchd("models", "list", root=root, environment=set_so).stdout
+    assert [where for where, text in told.items() if "7 photos of each of two species" not in text] == []
 
 
 def test_a_garden_whose_photos_have_no_names_says_so(root: Path, open_page: OpenPage) -> None:
