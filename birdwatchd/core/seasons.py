@@ -119,6 +119,15 @@ def on_the_wall(at: str, zone: tzinfo | None, *, timed: bool) -> str:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(zone).isoformat()[:19]
 
 
+def days_on_the_wall(rows: Iterable[Row], zone: tzinfo | None) -> list[str]:
+    """The days of rows of counts (`day`, `hour`, `timed`) by the clock on the wall, ISO, each once and in order."""
+    return sorted({row["day"] if row["timed"] else _day_on_the_wall(row, zone) for row in rows})
+
+
+def _day_on_the_wall(row: Row, zone: tzinfo | None) -> str:
+    return on_the_wall(f"{row['day']}T{row['hour']}:00:00", zone, timed=False)[:10]
+
+
 def in_utc(day: date, zone: tzinfo | None) -> str:
     """When a day begins, as the log writes the time at which photos arrive."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
@@ -170,7 +179,7 @@ def month_hour(row: Row, zone: tzinfo | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """When a species was seen: ISO days, None for never."""
+    """When a species was seen: ISO days; None for not since then."""
 
     species: str
     first: str

@@ -136,7 +136,7 @@ def make(job_dir: Path, out_dir: Path) -> Path:
         job = Job.from_json((job_dir / JOB_FILE).read_text(encoding="utf-8"))
         report = Report.from_json((job_dir / REPORT_FILE).read_text(encoding="utf-8"))
         verdict = Verdict.from_json((job_dir / VERDICT_FILE).read_text(encoding="utf-8"))
-        judged_at = datetime.fromtimestamp((job_dir / VERDICT_FILE).stat().st_mtime, UTC)
+        judged_at = datetime.fromtimestamp((job_dir / VERDICT_FILE).stat().st_mtime, UTC).astimezone()
     except (OSError, ValueError) as error:
         raise Refused(f"{job_dir.name} holds no judged training that can be read: {error}") from error
     part, old = (out_dir.with_name(f".{out_dir.name}.{what}") for what in ("part", "old"))

@@ -10,7 +10,7 @@ from birdwatchd.core.outings import Taken, outings
 from birdwatchd.core.species_names import names_of, shown
 from birdwatchd.edges.store import Store, Wanted
 from birdwatchd.web.cards import Day, PhotoOut, cards, today
-from birdwatchd.web.gallery import day_range
+from birdwatchd.web.gallery import day_range, on_days
 from birdwatchd.web.pages import page
 
 router = APIRouter(tags=["garden"])
@@ -69,10 +69,9 @@ def visits(request: Request, day: Day, begin: int = Query(default=0, ge=0, le=MO
 
 def _told(request: Request, store: Store, day: date, begin: int) -> DayOut:
     names = names_of(request.app.state.settings)
-    parts = day_range(day)
     rows = [
         row
-        for since, before, timed in parts
+        for since, before, timed in day_range(day)
         for row in store.gallery.between(since, before, timed=timed, limit=MOST_PHOTOS)
     ]
     timed = {row["id"]: row["captured_at"] is not None for row in rows}
@@ -84,7 +83,6 @@ def _told(request: Request, store: Store, day: date, begin: int) -> DayOut:
     counted: dict[str, int] = {}
     for visit in found:
         counted[visit[0].species] = counted.get(visit[0].species, 0) + 1
-    since, until = parts[0][:2]
     return DayOut(
         day=day,
         visits=[
@@ -102,6 +100,6 @@ def _told(request: Request, store: Store, day: date, begin: int) -> DayOut:
         count=len(found),
         begin=begin,
         species={shown(one, names): n for one, n in sorted(counted.items(), key=lambda item: (-item[1], item[0]))},
-        waiting=store.gallery.count_resting(Wanted(states=("review",), since=since, before=until), most=COUNTED),
-        empty=store.gallery.count_resting(Wanted(states=("empty",), since=since, before=until), most=COUNTED),
+        waiting=store.gallery.count_resting(on_days(Wanted(states=("review",)), day, day), most=COUNTED),
+        empty=store.gallery.count_resting(on_days(Wanted(states=("empty",)), day, day), most=COUNTED),
     )

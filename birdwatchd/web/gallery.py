@@ -52,7 +52,7 @@ class Filters(BaseModel):
     species: str = Field(default="", max_length=200, description="The label, such as `house-finch`.")
     camera: str = Field(default="", max_length=300, description=f"`{NO_CAMERA}` for photos without one.")
     by: Literal["", "human", "machine"] = Field(default="", description="Who gave the name.")
-    since: Day | Literal[""] = Field(default="", description="First day, such as 2026-05-01.")
+    since: Day | Literal[""] = Field(default="", description="First day by the clock on the wall, such as 2026-05-01.")
     until: Day | Literal[""] = Field(default="", description="Last day.")
     older: str = Field(default="", max_length=200, description="`older` of the page before.")
     newer: str = Field(default="", max_length=200, description="`newer` of the page after.")
@@ -118,11 +118,7 @@ def _found(request: Request, store: Store, filters: Filters) -> PhotosOut:
         states=RESTING if which in ("all", "named") else (which,),
         camera=None if not filters.camera else "" if filters.camera == NO_CAMERA else filters.camera,
     )
-    wanted = replace(
-        wanted,
-        since=None if filters.since == "" else filters.since.isoformat(),
-        before=None if filters.until == "" else (filters.until + timedelta(days=1)).isoformat(),
-    )
+    wanted = on_days(wanted, filters.since or None, filters.until or None)
     mark = _mark(filters.newer or filters.older)
     newer = bool(filters.newer)
     ask = store.gallery.named if which == "named" else store.gallery.resting
@@ -151,6 +147,18 @@ def _mark(text: str) -> Mark | None:
     if not isinstance(at, str) or type(number) is not int or not 0 <= number < 2**63:
         raise UsageError("that place in the list is none", hint="begin with the newest photos")
     return at, number
+
+
+def on_days(wanted: Wanted, first: date | None, last: date | None) -> Wanted:
+    """The same photos, but only those of some days by the clock on the wall, both included."""
+    after = None if last is None else last + timedelta(days=1)
+    return replace(
+        wanted,
+        since=None if first is None else first.isoformat(),
+        before=None if after is None else after.isoformat(),
+        arrived_since=None if first is None else seasons.in_utc(first, None),
+        arrived_before=None if after is None else seasons.in_utc(after, None),
+    )
 
 
 def day_range(day: date) -> list[tuple[str, str, bool]]:

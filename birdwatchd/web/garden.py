@@ -217,20 +217,33 @@ def plot(told: Counts, names: Names) -> PlotOut:
     )
 
 
-def seen(store: Store, species: str, day: date) -> Seen:
-    """When a species was seen."""
-    new_year, season = date(day.year, 1, 1).isoformat(), seasons.season_began(day).isoformat()
-    found = store.seasons.days_of(species, since=(new_year, season))
-    return Seen(species, found["first"], found["last"], found[new_year], found[season])
+def seen(store: Store, species: str, day: date) -> Seen | None:
+    """When a species was seen, in days by the clock on the wall; None for never."""
+    ever = seasons.days_on_the_wall(store.seasons.first_and_last(species), None)
+    if not ever:
+        return None
+
+    def first_since(began: date) -> str | None:
+        rows = store.seasons.first_since(species, began.isoformat())
+        return next((one for one in seasons.days_on_the_wall(rows, None) if one >= began.isoformat()), None)
+
+    this_year, this_season = first_since(date(day.year, 1, 1)), first_since(seasons.season_began(day))
+    return Seen(species, ever[0], ever[-1], this_year, this_season)
+
+
+def garden_since(store: Store, day: date) -> str:
+    """The first day on which a bird was seen; this day where none was."""
+    return next(iter(seasons.days_on_the_wall(store.seasons.first_of_all(), None)), day.isoformat())
 
 
 def _species(request: Request, store: Store, days: Counts) -> list[SpeciesRow]:
     """Every species of the garden: those with most visits in the period first, then by name."""
     names, day = names_of(request.app.state.settings), today(request)
-    since = store.seasons.first_day() or day.isoformat()
+    since = garden_since(store, day)
     told = []
     for one in store.seasons.species():
-        when = seen(store, one, day)
+        if (when := seen(store, one, day)) is None:
+            continue
         told.append(
             SpeciesRow(
                 species=one,

@@ -11,6 +11,7 @@ from jinja2.runtime import Context
 from pydantic import BeforeValidator
 
 from birdwatchd import __version__
+from birdwatchd.core import seasons
 from birdwatchd.core.shelving import printable
 from birdwatchd.core.species_names import beside, names_of, shown
 from birdwatchd.web.access import Session
@@ -71,6 +72,12 @@ def percent(probability: float) -> str:
     return f"{max(1, min(99, round(100 * probability)))}\N{NO-BREAK SPACE}%"
 
 
+def on_the_wall(at: str) -> str:
+    """`{{ at|on_the_wall }}`: a moment of the log, which is in UTC, by the clock on the wall."""
+    return seasons.on_the_wall(at, None, timed=False)
+
+
+_TEMPLATES.filters["on_the_wall"] = on_the_wall
 _TEMPLATES.filters["percent"] = percent
 _TEMPLATES.filters["bird"] = _bird
 _TEMPLATES.filters["beside"] = _beside

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from birdwatchd.core import seasons
 from birdwatchd.core.deciding import IN_WORDS
 from birdwatchd.core.errors import UnknownPhoto
 from birdwatchd.core.photo import Box, State
@@ -16,7 +15,7 @@ from birdwatchd.core.whereabouts import in_words
 from birdwatchd.edges.store import Row, Store
 from birdwatchd.web.asking import known_species, names_then, open_wishes
 from birdwatchd.web.cards import PLACES, PhotoOut, cards
-from birdwatchd.web.pages import PhotoId, page, percent
+from birdwatchd.web.pages import PhotoId, on_the_wall, page, percent
 
 router = APIRouter(tags=["photos"])
 
@@ -134,7 +133,7 @@ def _told(request: Request, store: Store, photo_id: int) -> ReceiptOut:
         path=about["path"],
         pixels=f"{about['width_px']} × {about['height_px']}" if about["width_px"] else "",
         bytes=about["bytes"],
-        arrived=_wall(about["received_at"]),
+        arrived=on_the_wall(about["received_at"]),
         taken=about["captured_at"],
         called=called,
         now=_now(about, called, names),
@@ -182,7 +181,7 @@ def _events(found: dict[str, Any], names: Names) -> list[Event]:
         )
         told.append((one["labelled_at"], event))
     told.sort(key=lambda one: one[0])
-    return [event.model_copy(update={"at": _wall(at)}) for at, event in told]
+    return [event.model_copy(update={"at": on_the_wall(at)}) for at, event in told]
 
 
 def _visit(request: Request, store: Store, visit: Row | None, names: Names) -> VisitOut | None:
@@ -202,7 +201,3 @@ def _visit(request: Request, store: Store, visit: Row | None, names: Names) -> V
         told="; ".join(filter(None, told)),
         cards=cards(request, store.gallery.of_visit(visit["id"], limit=OF_ITS_VISIT)),
     )
-
-
-def _wall(at: str) -> str:
-    return seasons.on_the_wall(at, None, timed=False)

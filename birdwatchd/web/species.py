@@ -14,7 +14,7 @@ from birdwatchd.core.seasons import Badge, PeriodName
 from birdwatchd.core.species_names import beside, names_of, shown
 from birdwatchd.edges.store import Store, Wanted
 from birdwatchd.web.cards import PhotoOut, cards, today
-from birdwatchd.web.garden import NEWS, PERIODS, PlotOut, counts, plot, seen
+from birdwatchd.web.garden import NEWS, PERIODS, PlotOut, counts, garden_since, plot, seen
 from birdwatchd.web.pages import page
 
 router = APIRouter(tags=["garden"])
@@ -83,7 +83,7 @@ def species(request: Request, label: Label, period: PeriodName = "year") -> Spec
 def _told(request: Request, store: Store, label: str, period: PeriodName) -> SpeciesPageOut:
     names, day = names_of(request.app.state.settings), today(request)
     when = seen(store, label, day)
-    if when.first is None:
+    if when is None:
         raise UnknownPhoto(
             f"no photo is named {shown(label, names)} here", hint="the garden page lists all birds that have been seen"
         )
@@ -103,7 +103,7 @@ def _told(request: Request, store: Store, label: str, period: PeriodName) -> Spe
         period=period,
         first=when.first,
         last=when.last,
-        badge=seasons.badge(when, today=day, garden_since=store.seasons.first_day() or when.first),
+        badge=seasons.badge(when, today=day, garden_since=garden_since(store, day)),
         visits=sum(map(sum, days.visits.values())),
         visits_ever=sum(row["visits"] for row in ever),
         photos_ever=sum(row["photos"] for row in ever),

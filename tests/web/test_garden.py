@@ -88,6 +88,78 @@ def test_a_photo_without_a_camera_clock_is_counted_by_the_clock_on_the_wall(root
             assert client.get("/api/photos").json()["photos"][0]["day"] == day
 
 
+AT_THE_EDGE = (
+    ("UTC", ("2026-05-01", "2026-05-02", "2026-05-02"), ("2026-05-02", "2026-05-02", "2026-05-03")),
+    ("Asia/Tokyo", ("2026-05-02", "2026-05-02", "2026-05-02"), ("2026-05-02", "2026-05-03", "2026-05-03")),
+    ("America/Los_Angeles", ("2026-05-01", "2026-05-01", "2026-05-02"), ("2026-05-02", "2026-05-02", "2026-05-02")),
+)
+"""Days by the wall of photos that arrived at the first three of these times in UTC, and at the last three."""
+
+ARRIVED = ("2026-05-01T15:00:00.000Z", "2026-05-02T06:59:59.000Z", "2026-05-02T07:00:00.000Z")
+LATER = ("2026-05-02T14:59:59.000Z", "2026-05-02T15:00:00.000Z", "2026-05-03T06:59:59.000Z")
+
+
+@pytest.mark.parametrize(("zone", "first", "last"), AT_THE_EDGE)
+def test_a_photo_is_of_the_same_day_on_every_page(
+    root: Path, zone: str, first: tuple[str, ...], last: tuple[str, ...]
+) -> None:
+    """Half of them have only the time of their arrival; a camera's own clock is the wall's."""
+    days = dict(enumerate((*first, *last), start=1))
+    with page_of(root, environment={"TZ": zone}) as served, served.client() as client:
+        with Store.open(root / shelving.DATABASE) as store:
+            for moment in (*ARRIVED, *LATER):
+                arrive(store, received_at=moment)
+            for hour in ("2026-05-02T00:00:00", "2026-05-02T23:59:59"):
+                days[arrive(store, received_at=ARRIVED[0], captured_at=hour, camera="feeder")] = "2026-05-02"
+            for state, label in ((State.REVIEW, "wren"), (State.EMPTY, None)):
+                for moment, day in zip((*ARRIVED, *LATER), (*first, *last), strict=True):
+                    days[arrive(store, outcome=state, label=label, reason="unsure", received_at=moment)] = day
+            say(store, 2, "robin")
+
+        def ids(**chosen: str) -> set[int]:
+            return {photo["photo_id"] for photo in client.get("/api/photos", params=chosen).json()["photos"]}
+
+        told = {photo["photo_id"]: photo["day"] for photo in client.get("/api/photos").json()["photos"]}
+        assert told == days
+        for day in ("2026-04-30", "2026-05-01", "2026-05-02", "2026-05-03", "2026-05-04"):
+            of_that_day = {photo_id for photo_id in days if days[photo_id] == day}
+            only = {"since": day, "until": day}
+            assert ids(**only) == of_that_day, day
+            assert ids(since=day) == {photo_id for photo_id in days if days[photo_id] >= day}
+            assert ids(until=day) == {photo_id for photo_id in days if days[photo_id] <= day}
+            assert ids(species="robin", **only) == ids(by="machine", **only) | ids(by="human", **only)
+            assert ids(species="robin", **only) == of_that_day & set(range(1, 9))
+            assert ids(by="human", **only) == of_that_day & {2}
+            assert ids(camera="-", which="named", **only) == of_that_day & set(range(1, 7))
+            page = client.get(f"/api/days/{day}").json()
+            shown = {photo["photo_id"] for visit in page["visits"] for photo in visit["shown"]}
+            assert shown == of_that_day & set(range(1, 9)), day
+            assert (page["waiting"], page["empty"]) == (
+                len(ids(which="review", **only)),
+                len(ids(which="empty", **only)),
+            )
+            assert page["waiting"] == len(of_that_day & set(range(9, 15))), day
+        robin = client.get("/api/species/robin").json()
+        assert (robin["first"], robin["last"]) == (min(first), max(*last, "2026-05-02"))
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("UTC", "2026-05-01"), ("Asia/Tokyo", "2026-05-02"), ("America/Los_Angeles", "2026-05-01")]
+)
+def test_models_are_told_with_the_day_on_the_wall(root: Path, zone: str, day: str) -> None:
+    with page_of(root, environment={"TZ": zone}) as served, served.client() as client:
+        with Store.open(root / shelving.DATABASE) as store, store.connection.writing():
+            store.connection.execute(
+                "INSERT INTO models (kind, created_at, promoted_at, labels, metrics, path, recipe)"
+                " VALUES ('linear', '2026-05-01T15:00:00.000Z', '2026-05-01T15:00:00.000Z', '[]', '{}', 'a', '{}')"
+            )
+        page = client.get("/models").text
+        assert page.count(f'<time datetime="2026-05-01T15:00:00.000Z">{day}</time>') == 2
+        assert client.get("/api/models").json()["models"][0]["created_at"] == "2026-05-01T15:00:00.000Z", (
+            "programs get UTC"
+        )
+
+
 def test_the_review_page_tells_when_a_photo_came_by_the_clock_on_the_wall_too(root: Path) -> None:
     with page_of(root, environment={"TZ": "Asia/Tokyo"}) as served, served.client() as client:
         with Store.open(root / shelving.DATABASE) as store:

@@ -33,7 +33,9 @@ class Wanted:
         named_by: who gave the name.
         states: where they rest; not to be given together with a species or `named_by`.
         camera: "" for those without one; None for all.
-        since, before: times between which they were taken, the second excluded.
+        since, before: times between which they were taken by their cameras' clocks, the second excluded.
+        arrived_since, arrived_before: the same time in UTC, for photos that have only the time of their arrival; given where the
+            others are.
     """
 
     species: str | None = None
@@ -42,6 +44,8 @@ class Wanted:
     camera: str | None = None
     since: str | None = None
     before: str | None = None
+    arrived_since: str | None = None
+    arrived_before: str | None = None
 
 
 class Gallery:
@@ -62,7 +66,7 @@ class Gallery:
             after: the last one that is not wanted any more.
             newer: those that come before it in the order, the nearest ones.
         """
-        where, order, values = _cut(wanted, "at", "photo_id", after, newer=newer)
+        where, order, values = _cut(wanted, "at", "photo_id", "timed", after, newer=newer)
         if wanted.species is None and wanted.camera is None and wanted.named_by != "human":
             by = "" if wanted.named_by is None else "named_by = 'machine' AND "
             sql = f"SELECT at, photo_id FROM sighted WHERE {by}{where} {order} LIMIT :limit"
@@ -89,7 +93,7 @@ class Gallery:
 
     def resting(self, wanted: Wanted, *, limit: int, after: Mark | None = None, newer: bool = False) -> list[Row]:
         """Photos of certain states, with a name or without, as cards; like `named`."""
-        where, order, values = _cut(wanted, _MOMENT, "id", after, newer=newer)
+        where, order, values = _cut(wanted, _MOMENT, "id", _TIMED, after, newer=newer)
         cameras = self.cameras() if wanted.camera is None else [wanted.camera]
         sql = (
             f"SELECT {_MOMENT} AS at, id AS photo_id FROM photos WHERE state = :state AND coalesce(camera, '') = :camera"
@@ -113,7 +117,7 @@ class Gallery:
 
     def count_resting(self, wanted: Wanted, *, most: int) -> int:
         """How many there are; counted no further than `most`."""
-        where, _, values = _cut(wanted, _MOMENT, "id", None, newer=False)
+        where, _, values = _cut(wanted, _MOMENT, "id", _TIMED, None, newer=False)
         cameras = self.cameras() if wanted.camera is None else [wanted.camera]
         counted = 0
         for state, camera in product(wanted.states, cameras):
@@ -177,16 +181,32 @@ class Gallery:
 _MOMENT = "coalesce(captured_at, received_at)"
 """As in the index `photos_by_place` and the view `sightings`."""
 
+_TIMED = "captured_at IS NOT NULL"
+
 
 def _cut(
-    wanted: Wanted, at: str, number: str, after: Mark | None, *, newer: bool
+    wanted: Wanted, at: str, number: str, timed: str, after: Mark | None, *, newer: bool
 ) -> tuple[str, str, dict[str, object]]:
-    """The condition of time, the order, and their values."""
-    conditions = [f"{at} >= :since"] + [f"{at} < :before"] * (wanted.before is not None)
+    """The condition of time, the order, and their values.
+
+    Both clocks lie in one index: its part that holds all that is wanted is read, and of each photo its own clock counts.
+
+    Args:
+        timed: whether the camera's clock told the time.
+    """
+    since = (wanted.since or "", wanted.arrived_since or "")
+    before = (wanted.before, wanted.arrived_before)
+    conditions = [f"{at} >= :since"]
+    values: dict[str, object] = {"since": min(since), "before": None}
+    if since[0] != since[1]:
+        conditions.append(f"{at} >= CASE WHEN {timed} THEN :since_taken ELSE :since_arrived END")
+        values |= {"since_taken": since[0], "since_arrived": since[1]}
+    if before[0] is not None and before[1] is not None:
+        conditions += [f"{at} < :before", f"{at} < CASE WHEN {timed} THEN :before_taken ELSE :before_arrived END"]
+        values |= {"before": max(before[0], before[1]), "before_taken": before[0], "before_arrived": before[1]}
     if after is not None:
         conditions.append(f"({at}, {number}) {'>' if newer else '<'} (:mark_at, :mark_id)")
     way = "" if newer else " DESC"
-    values: dict[str, object] = {"since": wanted.since or "", "before": wanted.before}
     if after is not None:
         values |= {"mark_at": after[0], "mark_id": after[1]}
     return " AND ".join(conditions), f"ORDER BY {at}{way}, {number}{way}", values

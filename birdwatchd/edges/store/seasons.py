@@ -61,21 +61,27 @@ class Seasons:
             {"first": first, "last": last, "species": species},
         )
 
-    def days_of(self, species: str, *, since: Sequence[str]) -> Row:
-        """The `first` day and the `last` on which it was seen, and under each of the given days the first from then on, or None."""
-        found = self._db.rows(
-            "SELECT (SELECT min(day) FROM tallies WHERE species = :one) AS first, (SELECT max(day) FROM tallies WHERE species = :one)"
-            " AS last",
+    def first_and_last(self, species: str) -> list[Row]:
+        """`day`, `hour` and `timed` of the first day and of the last on which it was seen, by the clocks that wrote them."""
+        return self._db.rows(
+            "SELECT DISTINCT day, hour, timed FROM tallies WHERE species = :one AND day IN ("
+            "(SELECT min(day) FROM tallies WHERE species = :one), (SELECT max(day) FROM tallies WHERE species = :one))",
             {"one": species},
-        )[0]
-        for day in since:
-            found[day] = self._db.value("SELECT min(day) FROM tallies WHERE species = ? AND day >= ?", (species, day))
-        return found
+        )
 
-    def first_day(self) -> str | None:
-        """When the first bird of all was seen."""
-        found = self._db.value("SELECT min(day) FROM tallies")
-        return None if found is None else str(found)
+    def first_since(self, species: str, day: str) -> list[Row]:
+        """The same of the day before that one, and of the first two from it on: on one of these it was first seen since that day by
+        the clock on the wall, wherever that wall is."""
+        first = "SELECT min(day) FROM tallies WHERE species = :one AND day >= :day"
+        return self._db.rows(
+            "SELECT DISTINCT day, hour, timed FROM tallies WHERE species = :one AND day IN (date(:day, '-1 day'),"
+            f" ({first}), (SELECT min(day) FROM tallies WHERE species = :one AND day > ({first})))",
+            {"one": species, "day": day},
+        )
+
+    def first_of_all(self) -> list[Row]:
+        """The same of the first day on which any bird was seen; nothing where none was."""
+        return self._db.rows("SELECT DISTINCT day, hour, timed FROM tallies WHERE day = (SELECT min(day) FROM tallies)")
 
     def named_by_people(self, species: Sequence[str]) -> dict[str, int]:
         """How many photos of each have their name from a person."""
