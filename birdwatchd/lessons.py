@@ -7,6 +7,7 @@ from typing import Any, cast
 from birdwatchd.core import shelving
 from birdwatchd.core.job import JOB_FILE, REPORT_FILE, Champion, Job, Report
 from birdwatchd.core.settings import Settings
+from birdwatchd.core.species_names import names_of, shown
 from birdwatchd.core.tuning import Tuning
 from birdwatchd.dataset import Dataset, freeze
 from birdwatchd.edges.files import Files
@@ -88,12 +89,19 @@ class Lessons:
             champion=None if champion is None else self.as_champion(champion),
             too_few=dataset.too_few,
             doubtful_names=dataset.doubtful_names,
+            names=self._names(dataset),
             straddling=dataset.straddling,
             max_memory_mb=self._settings.training.max_memory_mb,
             max_minutes=self._most_minutes(kind),
             max_megapixels=self._settings.images.max_megapixels,
             formats=self._settings.images.formats,
         )
+
+    def _names(self, dataset: Dataset) -> dict[str, str]:
+        names, champion = names_of(self._settings), self._serving.model
+        labels = {one.label for one in dataset.examples} | dataset.too_few.keys()
+        labels |= set() if champion is None else set(champion.card.labels)
+        return {label: shown(label, names) for label in sorted(labels)}
 
     def as_champion(self, model: Classifier) -> Champion:
         """The model in use, with what it learned from and what was said of that before."""

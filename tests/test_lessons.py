@@ -1,6 +1,6 @@
 """What is put before the training program."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 
 from birdwatchd.core import shelving
 from birdwatchd.core.job import JOB_FILE, REPORT_FILE, Doubt, Job, Report
-from birdwatchd.core.settings import Settings
+from birdwatchd.core.settings import Dictionary, Settings, Web
 from birdwatchd.lessons import Lessons
 from tests.gardens import Garden, five
 
@@ -18,6 +18,21 @@ def garden(root: Path) -> Iterator[Garden]:
     one = Garden(root)
     yield one
     one.close()
+
+
+def test_the_training_program_is_told_what_its_birds_are_called(garden: Garden, tmp_path: Path) -> None:
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"), ("bluetit", 1))
+    garden.learn()
+    job = Job.from_json((garden.root / shelving.JOBS / "1" / JOB_FILE).read_text(encoding="utf-8"))
+    assert job.names == {"bluetit": "Bluetit", "greenfinch": "Greenfinch", "redstart": "Redstart"}
+    settings = Settings(root=garden.root, web=Web(names=Dictionary(redstart="Rotschwanz")))
+    lessons = Lessons(garden.files, garden.store, settings, garden.worker.serving, clock=lambda: 0.0)
+
+    def frozen() -> Generator[None, None, None]:
+        dataset = yield from lessons.freeze()
+        assert lessons.job(2, "linear", dataset).names["redstart"] == "Rotschwanz"
+
+    assert list(frozen()) != []
 
 
 def test_a_photo_that_was_held_back_does_not_count_as_learned(garden: Garden, tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ class Job:
         champion: None while no model serves.
         too_few: labelled photos by species that has too few of them to be learned.
         doubtful_names: names that look like a slip for another, each with that other; not learned until they are confirmed.
+        names: what people want to read for each label, on the page about the training.
         straddling: ids of photos that tie a visit that is trained on to one that is held out; neither trained nor judged on.
         max_memory_mb, max_minutes: what the program may take; it ends itself when that is not enough.
         max_megapixels, formats: of photos that may be opened.
@@ -99,6 +100,7 @@ class Job:
     champion: Champion | None = None
     too_few: Mapping[str, int] = field(default_factory=dict)
     doubtful_names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     straddling: tuple[int, ...] = ()
     max_memory_mb: float = 6000
     max_minutes: float = 240

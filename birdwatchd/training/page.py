@@ -30,7 +30,9 @@ from birdwatchd.core.job import (
     Job,
     Report,
 )
+from birdwatchd.core.sentences import with_names
 from birdwatchd.core.shelfmoves import STRONG_FROM
+from birdwatchd.core.species_names import shown
 from birdwatchd.training import plots
 
 TEMPLATE = "page.html"
@@ -96,6 +98,21 @@ class Doubted:
     picture: Picture
     doubt: Doubt
     neighbours: tuple[Picture, ...]
+
+
+class _Called:
+    """What people want to read for a label; of one that the job does not tell, the English name."""
+
+    def __init__(self, names: Mapping[str, str], labels: set[str]) -> None:
+        self._names = names
+        self._labels = labels | names.keys()
+
+    def __call__(self, label: str) -> str:
+        return shelving.printable(self._names.get(label) or shown(label))
+
+    def sentence(self, text: str) -> str:
+        """The same for the labels in a sentence of the verdict."""
+        return with_names(text, self._labels, self)
 
 
 class _Pictures:
@@ -174,7 +191,8 @@ def _told(job: Job, report: Report, verdict: Verdict, judged_at: datetime, page:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"percent": _percent, "counted": _counted}
+    called = _Called(job.names, {*truth.values(), *report.labels})
+    environment.filters |= {"percent": _percent, "counted": _counted, "bird": called, "told": called.sentence}
     return environment.get_template(TEMPLATE).render(
         job=job,
         report=report,
@@ -191,8 +209,8 @@ def _told(job: Job, report: Report, verdict: Verdict, judged_at: datetime, page:
         strong_from=STRONG_FROM,
         batch=BATCH_FILE if (page / BATCH_FILE).exists() else None,
         sheet=[pictures.of(one.photo_id) for one in _spread(job.examples, held_back)],
-        balance=_balance(job, held_back),
-        mix_ups=_mix_ups(judged, truth, report.labels),
+        balance=_balance(job, held_back, called),
+        mix_ups=_mix_ups(judged, truth, report.labels, called),
         trust=_trust(judged, truth),
         curves=_drawn(plots.curves(report.epochs)) if report.epochs else None,
         species=sorted(verdict.per_species, key=_weakest_first),
@@ -222,18 +240,18 @@ def _spread(examples: Iterable[Example], held_back: set[int]) -> list[Example]:
     return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])[:SHEET]]
 
 
-def _balance(job: Job, held_back: set[int]) -> Markup:
+def _balance(job: Job, held_back: set[int], called: _Called) -> Markup:
     learned, judging, back = Counter[str](), Counter[str](), Counter[str]()
     for one in job.examples:
         (judging if one.held_out else back if one.photo_id in held_back else learned)[one.label] += 1
     counts = learned + judging + back
     names = sorted(counts, key=lambda name: (-counts[name], name))
     parts = {"learned from": learned, "only judged on": judging, "held back": back}
-    shown = {part: [own[name] for name in names] for part, own in parts.items() if own or part == "learned from"}
-    return _drawn(plots.balance(shown, names))
+    drawn = {part: [own[name] for name in names] for part, own in parts.items() if own or part == "learned from"}
+    return _drawn(plots.balance(drawn, [called(name) for name in names]))
 
 
-def _mix_ups(judged: list[Guess], truth: Mapping[int, str], labels: tuple[str, ...]) -> Markup | None:
+def _mix_ups(judged: list[Guess], truth: Mapping[int, str], labels: tuple[str, ...], called: _Called) -> Markup | None:
     if not judged:
         return None
     wrong = Counter[str]()
@@ -246,7 +264,7 @@ def _mix_ups(judged: list[Guess], truth: Mapping[int, str], labels: tuple[str, .
     for guess in judged:
         if guess.label in place and truth[guess.photo_id] in place:
             counts[place[truth[guess.photo_id]], place[guess.label]] += 1
-    return _drawn(plots.mix_ups(counts, names))
+    return _drawn(plots.mix_ups(counts, [called(name) for name in names]))
 
 
 def _trust(judged: list[Guess], truth: Mapping[int, str]) -> Markup | None:

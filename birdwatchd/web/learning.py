@@ -11,7 +11,7 @@ from birdwatchd.core.course import PROGRESS_FILE, Progress
 from birdwatchd.core.errors import PhotoVanished, TransientError
 from birdwatchd.edges.files import shown
 from birdwatchd.edges.store import Row, Store
-from birdwatchd.web.wishes import Left, leave, runs
+from birdwatchd.web.wishes import Left, in_names, leave, runs
 
 router = APIRouter(tags=["models"])
 
@@ -74,7 +74,7 @@ def told(request: Request, log: Store) -> Learning:
         | {
             "done": progress.done,
             "what": progress.what,
-            "verdict": json.loads(row["reasons"] or "[]"),
+            "verdict": in_names(request, log, json.loads(row["reasons"] or "[]")),
             "report": report_of(row),
             "wish": wish,
         }

@@ -17,7 +17,7 @@ from birdwatchd.edges.store import Row, Store
 from birdwatchd.web import learning
 from birdwatchd.web.learning import Learning
 from birdwatchd.web.pages import page
-from birdwatchd.web.wishes import Left, leave, runs
+from birdwatchd.web.wishes import Left, in_names, leave, runs
 
 router = APIRouter(tags=["models"])
 
@@ -97,6 +97,9 @@ def everything(request: Request) -> Models:
         if serving is not None and all(row["id"] != serving["id"] for row in rows):
             rows += [row for row in [log.histories.model(serving["id"])] if row is not None]
         models = [_told(request, row, status.get("spotter_id")) for row in rows]
+        known = {label for model in models for label in model.species}
+        for model in models:
+            model.verdict = in_names(request, log, model.verdict, labels=known)
         before = log.models.before()
         return Models(
             serving=None if serving is None else serving["id"],

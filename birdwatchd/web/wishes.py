@@ -1,5 +1,8 @@
 """Wishes that were left through the page: how each stands, until whoever holds the bird folder has fulfilled it."""
 
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
@@ -7,7 +10,9 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from birdwatchd.core import looking_back
+from birdwatchd.core.sentences import with_names
 from birdwatchd.core.settings import Settings
+from birdwatchd.core.species_names import names_of, shown
 from birdwatchd.edges import store
 from birdwatchd.edges.store import Store
 
@@ -42,10 +47,31 @@ def show(request: Request, number: Annotated[int, InPath(ge=1, le=2**63 - 1)]) -
     """Wishes that were fulfilled long ago are forgotten."""
     with request.app.state.log.reading() as log:
         found = log.requests.find(number)
-        running = runs(log, request)
-    if found is None:
-        raise HTTPException(404, "there is no such wish")
-    return told(found, running=running)
+        if found is None:
+            raise HTTPException(404, "there is no such wish")
+        if found.kind == "train":
+            found = replace(found, result=_in_names(request, log, found.result))
+        return told(found, running=runs(log, request))
+
+
+def in_names(request: Request, log: Store, sentences: Sequence[str], *, labels: Collection[str] = ()) -> list[str]:
+    """Sentences about trainings, with names of birds as the page shows them.
+
+    Args:
+        labels: that they may speak of, beside those in use and those of the model in use.
+    """
+    names, serving = names_of(request.app.state.settings), log.models.serving()
+    known = {*labels, *log.queue.species(), *(json.loads(serving["labels"]) if serving else ())}
+    return [with_names(one, known, lambda label: shown(label, names)) for one in sentences]
+
+
+def _in_names(request: Request, log: Store, result: dict[str, Any]) -> dict[str, Any]:
+    """What came of a training that somebody asked for."""
+    words = {name: result[name] for name in ("error", "hint") if isinstance(result.get(name), str)}
+    told: dict[str, Any] = dict(zip(words, in_names(request, log, list(words.values())), strict=True))
+    if "reasons" in result:
+        told["reasons"] = in_names(request, log, result["reasons"])
+    return result | told
 
 
 def told(wish: store.Request, *, running: bool) -> Wish:

@@ -117,7 +117,7 @@ def test_what_anybody_wrote_is_only_words_in_the_page(tmp_path: Path) -> None:
 
 def test_a_name_that_may_be_a_slip_is_told_with_what_makes_it_count(tmp_path: Path) -> None:
     _, text = page_of(judged_job(tmp_path))
-    assert f"Rename the folder, or give it {STRONG_FROM} photos." in " ".join(Seen(text).words.split())
+    assert f"Rename it, or give it {STRONG_FROM} photos." in " ".join(Seen(text).words.split())
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_every_picture_is_there(tmp_path: Path) -> None:
@@ -157,10 +157,27 @@ def test_the_two_sentences_the_doubts_and_the_small_print_are_told(tmp_path: Pat
     words = " ".join(Seen(page_of(job_dir)[1]).words.split())
     assert "The new model takes over" in words
     assert "The new model names 18 of 24 held-out photos right, the old one 8: it takes over." in words
-    assert "You say jay; it looks like crow (over 99 %)." in words
-    assert "is crow the same as jay" not in words
+    assert "You say Jay; it looks like Crow (over 99 %)." in words
+    assert "is the folder crow meant" not in words
     assert "1 photo left out" in words
     assert "f" * 64 in words
+
+
+def test_birds_are_called_as_the_settings_say_and_files_as_they_are(tmp_path: Path) -> None:
+    job_dir = judged_job(tmp_path, names=("bald-eagle", "house-finch", "wren"))
+    job = Job.from_json((job_dir / JOB_FILE).read_text(encoding="utf-8"))
+    names = {"house-finch": "Hausgimpel", "wren": "Zaunkönig"}
+    slip = replace(job, names=names, doubtful_names={"house-fnch": "house-finch"})
+    (job_dir / JOB_FILE).write_text(slip.to_json(), encoding="utf-8")
+    text = page_of(job_dir)[1]
+    words = " ".join(Seen(text).words.split())
+    for called in ("Bald eagle", "Hausgimpel", "Zaunkönig"):
+        assert called in words
+    assert "It is better at Hausgimpel and Zaunkönig, but worse at Bald eagle." in words
+    assert "is the folder house-fnch meant to be house-finch?" in words
+    assert words.count("house-finch") == 1
+    assert "bald-eagle" not in text
+    assert "wren" not in text
 
 
 def test_a_batch_as_the_network_sees_it_is_shown_if_there_is_one(tmp_path: Path) -> None:

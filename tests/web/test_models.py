@@ -72,6 +72,46 @@ def test_what_became_of_each_model_is_told_in_words(served: Served) -> None:
     assert not shelf["running"]
 
 
+def test_sentences_about_trainings_call_birds_as_the_page_does_and_the_log_keeps_their_labels(
+    models_root: Path,
+) -> None:
+    names = '[web.names]\nredstart = "Rotschwanz"\ngreenfinch = "Grünfink"\nhouse-finch = "Hausgimpel"\n'
+    (models_root / "config.toml").write_text(names, encoding="utf-8")
+    first = "The new model names 9 of 9 held-out photos right, the old one 8: it takes over."
+    second = "It is better at greenfinch and redstart; it no longer knows house-finch."
+    say(models_root, "UPDATE trainings SET reasons = ?", json.dumps([first, second]))
+    say(models_root, "UPDATE models SET labels = ? WHERE id = 1", json.dumps(["house-finch", "redstart"]))
+    before = dump(models_root)
+    with page_of(models_root) as served, served.client() as client:
+        shelf = client.get("/api/models").json()
+        told = second.replace("greenfinch", "Grünfink").replace("redstart", "Rotschwanz")
+        for one in shelf["models"]:
+            assert one["verdict"] == [first, told.replace("house-finch", "Hausgimpel")]
+        assert client.get("/api/learning").json()["verdict"] == [
+            first,
+            told,
+        ]  # no photo and no model in use is called so
+        page = client.get("/models").text
+        assert "It is better at Grünfink and Rotschwanz; it no longer knows Hausgimpel." in page
+        assert dump(models_root) == before
+        wish = asked(client, "/api/train", {}).json()["wish"]
+        hint = "name at least 5 photos of each of two species; so far: redstart 3"
+        for outcome, result in (
+            ("failed", {"error": "too little", "hint": hint}),
+            ("done", {"reasons": [first, second]}),
+        ):
+            say(
+                models_root,
+                "UPDATE requests SET outcome = ?, result = ? WHERE id = ?",
+                outcome,
+                json.dumps(result),
+                wish,
+            )
+            answer = client.get(f"/api/wishes/{wish}").json()
+            assert answer["hint"] == (hint.replace("redstart", "Rotschwanz") if outcome == "failed" else "")
+        assert answer["result"]["reasons"] == [first, told]
+
+
 def test_a_model_comes_into_use_by_the_page_and_goes_back(running: Served, open_page: OpenPage) -> None:
     page = open_page(running, "/models")
     expect(page.get_by_role("heading", name="Model 2 names your birds")).to_be_visible()
