@@ -41,6 +41,7 @@ class Card:
         guess: what the machine takes it for; None if it says nothing.
         probability: of the guess, 0-1; None where no classifier said it.
         visit: photos with the same number were taken together; None for one alone.
+        unlike: names of which a model said that none fits; it is probably new here, or has a name that the model does not know.
     """
 
     photo_id: int
@@ -48,6 +49,7 @@ class Card:
     probability: float | None = None
     visit: int | None = None
     camera: str | None = None
+    unlike: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ class Group:
     Attributes:
         label: the suggestion; None if there is none.
         members: places in the list of cards, the least sure first.
+        is_new: a model said of them that none of its names fits, and no other name does.
     """
 
     label: str | None
     members: tuple[int, ...]
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def suggested(
     named: Mapping[str, int] | None = None,
 ) -> Suggested:
     """What each card is probably: what its visit is most like, unless a classifier is sure of it, or it is like nothing that is named.
+    Of a card that is unlike some names, those are none: it may have one that was first given after the classifier had learned.
 
     Args:
         likeness: shape (cards, names), to the mean photo of each species.
@@ -110,6 +115,11 @@ def suggested(
     labels: list[str | None] = []
     margins: list[float] = []
     for card, own, row in zip(cards, likeness, told, strict=True):
+        if card.unlike:
+            fits = np.array([name not in card.unlike for name in names]) & (row >= least)
+            labels.append(names[int(np.argmax(np.where(fits, row, -np.inf)))] if fits.any() else None)
+            margins.append(0.0)
+            continue
         if card.guess is not None and card.probability is not None and card.probability >= SURE_FROM:
             labels.append(card.guess)
             margins.append(card.probability)
@@ -143,7 +153,8 @@ def _by_visit(cards: Sequence[Card], likeness: npt.NDArray[np.float32]) -> npt.N
 def grouped(cards: Sequence[Card], by: Suggested, looks: Features, names: Sequence[str]) -> list[Group]:
     """Cards of the same suggestion together, the biggest group first; within it the least sure first, and visits unbroken.
 
-    What is like nothing that was named is put together by how it looks, as long as there is another name for it; the rest is one group.
+    What is like nothing that was named is put together by how it looks, as long as there is another name for it or a model said
+    that it is new; the rest is one group.
 
     Args:
         names: those in use.
@@ -156,12 +167,16 @@ def grouped(cards: Sequence[Card], by: Suggested, looks: Features, names: Sequen
     alone: list[int] = []
     for group in alike([cards[place] for place in strange], looks[strange]):
         members = tuple(strange[place] for place in group.members)
-        if len(members) > 1 and group.label is not None and group.label not in names:
+        is_new = 2 * sum(bool(cards[place].unlike) for place in members) > len(members)
+        if len(members) > 1 and is_new:
+            found.append(Group(None, members, is_new=True))
+        elif len(members) > 1 and group.label is not None and group.label not in names:
             found.append(Group(group.label, members))
         else:
             alone += members  # those that look alike stay side by side
-    if alone:
-        found.append(Group(None, tuple(alone)))
+    for is_new in (True, False):
+        members = tuple(place for place in alone if bool(cards[place].unlike) == is_new)
+        found += [Group(None, members, is_new=is_new)] if members else []
     return _biggest_first(found)
 
 
@@ -184,10 +199,12 @@ def _visit_of(cards: Sequence[Card], place: int) -> object:
 
 
 def _biggest_first(groups: Sequence[Group]) -> list[Group]:
-    """Those without a suggestion last: each of their photos is a question of its own."""
-    return sorted(
-        groups, key=lambda group: (group.label is None, -len(group.members), group.label or "", group.members)
-    )
+    """Those without a suggestion last: each of their photos is a question of its own, unless they are new and look alike."""
+
+    def order(group: Group) -> tuple[bool, bool, int, str, tuple[int, ...]]:
+        return (group.label is None, not group.is_new, -len(group.members), group.label or "", group.members)
+
+    return sorted(groups, key=order)
 
 
 def alike(cards: Sequence[Card], looks: Features) -> list[Group]:

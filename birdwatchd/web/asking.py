@@ -3,9 +3,10 @@
 What was answered a moment ago counts at once, also before the daemon has carried it out.
 """
 
+import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -102,7 +103,8 @@ class Asking:
         seen, looks = self._looks.of(store, [one for one in rows if one not in audits], spotter_id)
         named = self._named(store, spotter_id, names)
         seen_ids = set(seen)
-        cards = [_card(rows[photo_id]) for photo_id in seen]
+        known = _known_to_models(store, [rows[photo_id] for photo_id in seen])
+        cards = [_card(rows[photo_id], known) for photo_id in seen]
         most = SHOWN - len(blind) if left is None else min(SHOWN, left) - len(blind)
         groups, places = _in_groups(cards, looks, named, most=most, spread=left is not None)
         shown = [seen[place] for place in places]
@@ -164,13 +166,22 @@ def _in_groups(
         places = grouping.worth_most(cards, grouping.sketch(looks), by, count=most, rare=count, spread=spread)
     chosen, seen = [cards[place] for place in places], looks[places]
     groups = grouping.alike(chosen, seen) if by is None else grouping.grouped(chosen, by.of(places), seen, names)
-    return [Group(one.label, tuple(chosen[place].photo_id for place in one.members)) for one in groups], places
+    told = [replace(one, members=tuple(chosen[place].photo_id for place in one.members)) for one in groups]
+    return told, places
 
 
-def _card(row: Row) -> Card:
-    # How sure a model is among names of which none fits says nothing.
-    is_told = row["model_id"] is not None and not row["is_strange"]
-    probability = row["probability"] if is_told else None
+def _known_to_models(store: Store, rows: Iterable[Row]) -> dict[int, frozenset[str]]:
+    """The names that the models know which said of a photo that none fits; by their numbers."""
+    strange = {row["model_id"] for row in rows if row["is_strange"] and row["model_id"] is not None}
+    models = {number: store.models.get(number) for number in strange}
+    return {number: frozenset(json.loads(row["labels"])) for number, row in models.items() if row is not None}
+
+
+def _card(row: Row, known: Mapping[int, frozenset[str]]) -> Card:
+    if row["is_strange"]:  # what it would be among names of which none fits, and how sure that is, says nothing
+        unlike = known.get(row["model_id"], frozenset())
+        return Card(row["id"], visit=row["visit_id"], camera=row["camera"], unlike=unlike)
+    probability = row["probability"] if row["model_id"] is not None else None
     return Card(row["id"], row["guess"], probability, row["visit_id"], row["camera"])
 
 

@@ -58,6 +58,7 @@ class GroupOut(BaseModel):
     species: str | None = Field(description="The suggestion; null where there is none, or where it is not told yet.")
     name: str
     is_new: bool = Field(description="Whether nobody has used that name here yet.")
+    is_strange: bool = Field(description="Whether a model said that none of its names fits, and no other name does.")
     audit: bool = Field(description="The machine was sure of these, and whether it was right is to be found out.")
     cards: list[CardOut]
 
@@ -156,25 +157,28 @@ def waiting_now(store: Store) -> int:
 def _groups(asked: Asked, called: dict[int, str | None], known: list[str], names: Names) -> list[GroupOut]:
     found = []
     if asked.blind:
-        blind = [_card(asked, photo_id, called, names, is_blind=True) for photo_id in asked.blind]
-        found.append(GroupOut(species=None, name="", is_new=False, audit=True, cards=blind))
+        blind = [_card(asked, photo_id, None, called, names, is_blind=True) for photo_id in asked.blind]
+        found.append(GroupOut(species=None, name="", is_new=False, is_strange=False, audit=True, cards=blind))
     return found + [
         GroupOut(
             species=group.label,
             name="" if group.label is None else shown(group.label, names),
             is_new=group.label is not None and group.label not in known,
+            is_strange=group.is_new,
             audit=False,
-            cards=[_card(asked, photo_id, called, names, is_blind=False) for photo_id in group.members],
+            cards=[_card(asked, photo_id, group.label, called, names, is_blind=False) for photo_id in group.members],
         )
         for group in asked.groups
     ]
 
 
-def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Names, *, is_blind: bool) -> CardOut:
+def _card(
+    asked: Asked, photo_id: int, suggestion: str | None, called: dict[int, str | None], names: Names, *, is_blind: bool
+) -> CardOut:
     row: Row = asked.rows[photo_id]
     by_model = row["model_id"] is not None
-    is_strange = not is_blind and bool(row["is_strange"])
-    guess = None if is_strange else row["guess"]  # a choice among names of which none fits
+    is_unlike = not is_blind and bool(row["is_strange"])
+    guess = None if is_unlike else row["guess"]  # a choice among names of which none fits
     told: dict[str, Any] = {"guess": None, "guess_name": "", "probability": None, "alike": []}
     if not is_blind:
         told = {
@@ -196,7 +200,7 @@ def _card(asked: Asked, photo_id: int, called: dict[int, str | None], names: Nam
     return CardOut(
         photo_id=photo_id,
         seen=called.get(photo_id),
-        is_strange=is_strange,
+        is_strange=is_unlike and suggestion is None,
         reason=reason,
         camera=row["camera"],
         at=moment_of(row),

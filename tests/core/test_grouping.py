@@ -91,6 +91,47 @@ def test_a_name_in_use_is_no_guess_for_what_is_unlike_it() -> None:
     assert [group.label for group in grouping.grouped(cards, by, looks, ["robin"])] == [None]
 
 
+ROBIN, WREN = 0.0, 1.15
+KNOWN = frozenset({"robin", "wren"})
+
+
+def groups_of(
+    looks: np.ndarray, cards: list[Card], named: dict[str, float]
+) -> list[tuple[str | None, bool, list[int]]]:
+    """Label, whether it is new, and members of each group; of each name that often as many photos are named that all may have it."""
+    likeness = looks @ likely(*named.values()).T
+    by = grouping.suggested(cards, likeness, list(named), dict.fromkeys(named, 9))
+    found = grouping.grouped(cards, by, looks, list(named))
+    return [(group.label, group.is_new, sorted(group.members)) for group in found]
+
+
+def test_what_a_model_calls_unlike_all_it_knows_is_not_named_like_the_nearest_of_them() -> None:
+    """Though these look much like a robin: groups by how they look, and those that stand alone together."""
+    looks = likely(ROBIN, ROBIN + 0.1, ROBIN + 0.1, ROBIN + 0.15, WREN, WREN + 0.02, WREN + 2.2)
+    unlike = [frozenset[str](), frozenset[str](), KNOWN, KNOWN, KNOWN, KNOWN, KNOWN]
+    cards = [Card(place, unlike=names) for place, names in enumerate(unlike)]
+    found = groups_of(looks, cards, {"robin": ROBIN, "wren": WREN})
+    assert found[0] == ("robin", False, [0, 1])
+    assert sorted(found[1:], key=str) == [(None, True, [2, 3]), (None, True, [4, 5]), (None, True, [6])]
+
+
+def test_a_name_that_was_given_after_the_model_had_learned_is_suggested_for_what_is_like_it() -> None:
+    looks = likely(ROBIN + 0.1, ROBIN + 0.12, WREN)
+    cards = [Card(place, unlike=KNOWN) for place in range(3)]
+    found = groups_of(looks, cards, {"jay": ROBIN + 0.2, "robin": ROBIN, "wren": WREN})
+    assert found == [("jay", False, [0, 1, 2])], "the wren is like no other name but like that"
+    far = groups_of(looks, cards, {"jay": ROBIN - 0.7, "robin": ROBIN, "wren": WREN})
+    assert ("jay", False, [0, 1]) in far
+    assert (None, True, [2]) in far
+
+
+def test_of_a_group_by_sight_the_most_tell_whether_it_is_new() -> None:
+    looks = likely(2.5, 2.52, 2.54)
+    for strange, label, is_new in ((1, "kite", False), (2, None, True)):
+        cards = [Card(place, unlike=KNOWN) if place < strange else Card(place, guess="kite") for place in range(3)]
+        assert groups_of(looks, cards, {"robin": ROBIN, "wren": WREN}) == [(label, is_new, [0, 1, 2])]
+
+
 def test_without_any_name_what_looks_alike_is_one_group() -> None:
     looks = grouping.features(np.concatenate([near(1, count=4), near(2, count=3), near(3)]))
     cards = [Card(number, guess="jay" if number != 1 else "kite") for number in range(8)]

@@ -218,15 +218,66 @@ def test_a_name_that_was_only_taken_back_is_no_name_in_use(garden: Garden, clien
         assert post(client, 1, species="robbin").json()["is_new"] is True
 
 
-def test_a_bird_unlike_all_that_have_names_is_so_after_an_undo_too(garden: Garden, client: httpx.Client) -> None:
+def make_strange(garden: Garden, *photo_ids: int) -> None:
+    """A model that knows redstarts and greenfinches has called these unlike both, though it would name them redstarts."""
     with garden.store.connection.writing():
         garden.store.connection.execute(
-            "INSERT INTO models (id, kind, created_at, labels, metrics, path, recipe) VALUES (1, 'linear', '', '', '{}', '', '{}')"
+            "INSERT INTO models (id, kind, created_at, labels, metrics, path, recipe)"
+            " VALUES (1, 'linear', '', '[\"greenfinch\", \"redstart\"]', '{}', '', '{}')"
         )
-        garden.store.connection.execute(
-            "UPDATE predictions SET model_id = 1, label = 'redstart', probability = 0.99, reason = 'unlike-anything' WHERE photo_id = 1"
-        )
-        garden.store.connection.execute("UPDATE photos SET reason = 'unlike-anything' WHERE id = 1")
+        for photo_id in photo_ids:
+            garden.store.connection.execute(
+                "UPDATE predictions SET model_id = 1, label = 'redstart', probability = 0.99, reason = 'unlike-anything'"
+                " WHERE photo_id = ?",
+                (photo_id,),
+            )
+            garden.store.connection.execute("UPDATE photos SET reason = 'unlike-anything' WHERE id = ?", (photo_id,))
+
+
+def test_birds_unlike_all_that_a_model_knows_are_asked_about_as_new_and_not_named_by_the_way(
+    garden: Garden, served: Served, client: httpx.Client, open_page: OpenPage
+) -> None:
+    make_strange(garden, 1, 2)
+    new, *others = sorted(client.get("/api/queue").json()["groups"], key=lambda group: not group["is_strange"])
+    assert (new["species"], new["name"], [card["photo_id"] for card in new["cards"]]) == (None, "", [1, 2])
+    assert {card["photo_id"] for group in others for card in group["cards"]} == {3, 4}
+    page = open_page(served, "/review")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    group = page.locator(".group", has=page.locator("h2", has_text="New here?"))
+    assert group.locator(".pick").count() == 2
+    assert serious_issues(page) == []
+    page.focus('.pick[data-id="1"]')
+    page.keyboard.press("e")
+    assert page.inner_text("#said") == "2 photos selected."
+    assert page.inner_text("#accept-name") == "no suggestion"
+    page.keyboard.press("Enter")
+    assert "There is no suggestion here" in page.inner_text("#said")
+    assert wishes(garden) == []
+    page.keyboard.press("/")
+    page.keyboard.type("Black Redstart")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert [json.loads(one["arguments"])["species"] for one in wishes(garden)] == ["black-redstart"]
+
+
+def test_a_bird_that_is_new_to_the_model_is_called_what_people_have_called_one_like_it_since(
+    garden: Garden, client: httpx.Client
+) -> None:
+    make_strange(garden, 1, 2)
+    post(client, 1, species="black-redstart", new_species=True).raise_for_status()
+    ((group,),) = [
+        [
+            group
+            for group in client.get("/api/queue").json()["groups"]
+            if 2 in [card["photo_id"] for card in group["cards"]]
+        ]
+    ]
+    assert (group["species"], group["is_strange"], group["cards"][0]["is_strange"]) == ("black-redstart", False, False)
+
+
+def test_a_bird_unlike_all_that_have_names_is_so_after_an_undo_too(garden: Garden, client: httpx.Client) -> None:
+    make_strange(garden, 1)
     assert shown(client)[1]["is_strange"]
     post(client, 1).raise_for_status()
     fulfil(garden)

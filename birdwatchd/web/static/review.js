@@ -69,6 +69,7 @@ function picture(card) {
 
 function heading(group) {
   if (group.audit) return "A check: birdwatchd was sure of these";
+  if (group.is_strange) return "New here?";
   if (group.species === null) return "Like nothing that you have named";
   return group.is_new ? `These look alike: perhaps ${group.name}` : `Probably ${group.name}`;
 }
@@ -101,13 +102,11 @@ function draw() {
     title.id = `group-${number}`;
     title.textContent = heading(group);
     made.setAttribute("aria-labelledby", title.id);
-    const strange = group.cards.filter((card) => card.is_strange).length;
-    made.querySelector(".soft").textContent = photos(group.cards.length) + (strange && group.species !== null ? `, ${strange} perhaps new here` : "");
+    made.querySelector(".soft").textContent = photos(group.cards.length) + (group.is_strange ? ", like no bird that birdwatchd knows" : "");
     made.querySelector("[data-select]").dataset.select = number;
     const all = made.querySelector("[data-all]");
     all.dataset.all = number;
     all.hidden = group.species === null;
-    all.classList.toggle("primary", 2 * strange <= group.cards.length);
     all.textContent = group.cards.length > 1 ? `All ${group.cards.length} are ${group.name}` : `It is ${group.name}`;
     become(made.querySelector(".cards"), group.cards.map((card) => pictures.get(card.photo_id) ?? picture(card)));
     return made;
@@ -225,7 +224,7 @@ async function load() {
   try {
     const found = await ask("/api/queue");
     if (mine !== asked || underWay) return;
-    const stay = groupOf(here)?.species;
+    const stay = groupOf(here);
     queue = found;
     answered.clear();
     changed();
@@ -239,9 +238,11 @@ async function load() {
 }
 
 /** Who was at work in a group goes on in it, with its first photo: the odd ones stand there. */
-function keepInView(species) {
+function keepInView(before) {
   if (selected.size) return;
-  const same = queue.groups.find((group) => !group.audit && group.species === species);
+  const together = new Set(before?.cards.map((card) => card.photo_id));
+  const same = queue.groups.find((group) => !group.audit && before && (before.species !== null ? group.species === before.species
+    : group.cards.some((card) => together.has(card.photo_id))));
   here = (same ?? queue.groups[0])?.cards[0]?.photo_id ?? null;
 }
 
@@ -270,7 +271,8 @@ async function give(species, newSpecies = false, ids = chosen()) {
   changed();
   selected.clear();
   const left = order();
-  const rest = shownGroups().find((one) => one.species === group?.species && one.audit === group?.audit);
+  const together = new Set(group?.cards.map((card) => card.photo_id));
+  const rest = shownGroups().find((one) => one.cards.some((card) => together.has(card.photo_id)));
   here = rest ? rest.cards[Math.max(0, Math.min(rest.cards.length - 1, rest.cards.findIndex((card) => left.indexOf(card.photo_id) >= at)))].photo_id : left[0] ?? null;
   done += ids.length;
   say(`${ids.length === 1 ? "It is" : `${photos(ids.length)}:`} ${nameOf(species)}.`);
