@@ -17,7 +17,7 @@ from birdwatchd.core.species_names import Names, names_of, shown
 from birdwatchd.edges import store as log
 from birdwatchd.edges.store import Store
 from birdwatchd.web.asking import known_species, names_then, open_wishes
-from birdwatchd.web.wishes import ACTOR
+from birdwatchd.web.wishes import ACTOR, who_asks
 
 router = APIRouter(prefix="/api", tags=["review"])
 
@@ -63,7 +63,7 @@ class UndoIn(BaseModel):
 
     key: _Key = Field(description="Anything that nobody sends twice.")
     request_id: int | None = Field(
-        default=None, description="The answer; null for the last that is not taken back yet."
+        default=None, description="The answer; null for the last of your own that is not taken back yet."
     )
 
 
@@ -113,7 +113,9 @@ def answer(request: Request, given: AnswerIn) -> Any:
 
     try:
         with state.log.wishing() as store:
-            left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now(), key=given.key)
+            left = store.requests.ask_checked(
+                lambda: check(store), actor=ACTOR, at=state.log.now(), key=given.key, left_by=who_asks(request)
+            )
     except Stale as stale:
         return _refused(409, stale, stale=stale.photo_ids)
     except NewSpecies as unknown:
@@ -125,17 +127,15 @@ def answer(request: Request, given: AnswerIn) -> Any:
 
 @router.post("/undo", operation_id="undo", summary="Take an answer back")
 def undo(request: Request, given: UndoIn) -> UndoOut:
-    """The last one, or a certain one; again and again, to the first that is remembered. What people have said since stays."""
+    """The last one that was given by this browser (or by a program, where a program asks), or a certain one of anybody; again and
+    again, to the first that is remembered. What people have said since stays."""
     state = request.app.state
 
     def check(store: Store) -> log.Request | tuple[str, dict[str, Any]]:
         which = {} if given.request_id is None else {"request_id": given.request_id}
         if (same := _said_before(store, given.key, "take-back", **which)) is not None:
             return same
-        requests, number = store.requests, given.request_id
-        meant = requests.last_answer(actor=ACTOR) if number is None else requests.find(number)
-        if meant is None or meant.kind != "answers":
-            raise Refused("there is no answer left to take back", hint="name the photos anew if they are wrong")
+        meant = _meant(store, given.request_id, who_asks(request))
         arguments = meant.arguments
         return "take-back", {
             "request_id": meant.id,
@@ -144,7 +144,9 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
         }
 
     with state.log.wishing() as store:
-        left = store.requests.ask_checked(lambda: check(store), actor=ACTOR, at=state.log.now(), key=given.key)
+        left = store.requests.ask_checked(
+            lambda: check(store), actor=ACTOR, at=state.log.now(), key=given.key, left_by=who_asks(request)
+        )
     species = left.arguments["species"]
     return UndoOut(
         request_id=left.id,
@@ -153,6 +155,22 @@ def undo(request: Request, given: UndoIn) -> UndoOut:
         name=in_words(species, names_of(state.settings)),
         photo_ids=left.arguments["photo_ids"],
     )
+
+
+def _meant(store: Store, number: int | None, who: str) -> log.Request:
+    """The answer that is to be taken back."""
+    if number is None:
+        found = store.requests.last_answer(left_by=who)
+        if found is None:
+            raise Refused(
+                "there is no answer of yours left to take back",
+                hint="those of others stay, and so do older ones; name the photos anew if they are wrong",
+            )
+        return found
+    found = store.requests.find(number)
+    if found is None or found.kind != "answers":
+        raise Refused("there is no such answer to take back", hint="name the photos anew if they are wrong")
+    return found
 
 
 def in_words(species: str | None, names: Names) -> str:

@@ -14,7 +14,7 @@ from birdwatchd.web.answers import in_words
 from birdwatchd.web.asking import Asked, known_species, names_then, open_wishes, waiting_count
 from birdwatchd.web.cards import moment_of
 from birdwatchd.web.pages import page
-from birdwatchd.web.wishes import ACTOR
+from birdwatchd.web.wishes import who_asks
 
 router = APIRouter(tags=["review"])
 
@@ -79,7 +79,7 @@ class NamesOut(BaseModel):
 
 
 class LastAnswer(BaseModel):
-    """What `POST /api/undo` takes back."""
+    """What `POST /api/undo` takes back: the last answer of this browser."""
 
     request_id: int
     species: str | None
@@ -119,7 +119,7 @@ def queue(request: Request) -> QueueOut:
         called = names_then(store, open_wishes(store), list(asked.rows))
         known = known_species(store, called)
         used = store.queue.used_lately(of_the_latest=LATELY)
-        last = store.requests.last_answer(actor=ACTOR)
+        last = store.requests.last_answer(left_by=who_asks(request))
     undo = None
     if last is not None:
         species, count = last.arguments["species"], len(last.arguments["photo_ids"])

@@ -15,10 +15,15 @@ from birdwatchd.core.settings import Settings
 from birdwatchd.core.species_names import names_of, shown
 from birdwatchd.edges import store
 from birdwatchd.edges.store import Store
+from birdwatchd.web.access import Session
 
 router = APIRouter(prefix="/api", tags=["wishes"])
 
 ACTOR = "web"
+
+
+PROGRAM = "program"
+"""Who left a wish, where it was a program with the token: all of them together."""
 
 
 class Left(BaseModel):
@@ -102,6 +107,12 @@ def runs(log: Store, request: Request) -> bool:
     return looking_back.is_running(
         status.get("state"), status.get("updated_at"), request.app.state.log.now(), sweep_s=settings.inbox.sweep_s
     )
+
+
+def who_asks(request: Request) -> str:
+    """The browser that this request comes from, as the log knows it, or `PROGRAM`."""
+    who = request.state.who
+    return who.mark if isinstance(who, Session) else PROGRAM
 
 
 def leave(request: Request, kind: str, arguments: dict[str, Any]) -> Left:

@@ -1139,18 +1139,46 @@ def test_a_wish_is_found_by_the_key_that_it_was_left_under_whatever_stands_besid
 
 
 def test_the_last_answer_is_one_of_theirs_that_was_given_and_not_taken_back(store: Store) -> None:
-    assert store.requests.last_answer(actor="web") is None
-    first, second, third, _ = (
-        store.requests.ask("answers", {"photo_ids": [1]}, actor=actor, at=NOW) for actor in ("web", "web", "web", "me")
-    )
+    def leave(who: str | None, kind: str = "answers", **arguments: int) -> int:
+        return store.requests.ask_checked(lambda: (kind, dict(arguments)), actor="web", at=NOW, left_by=who).id
+
+    assert store.requests.last_answer(left_by="ann") is None
+    first, of_bob, second, third = (leave(who) for who in ("ann", "bob", "ann", "ann"))
+    leave(None)
+    leave("ann", "label", photo_id=1)
     store.requests.finish(third, "failed", {}, at=NOW)
     told = []
-    for _ in range(3):
-        last = store.requests.last_answer(actor="web")
+    for who in ("ann", "ann", "ann", "bob", "bob"):
+        last = store.requests.last_answer(left_by=who)
         told.append(None if last is None else last.id)
         if last is not None:
-            store.requests.ask("take-back", {"request_id": last.id}, actor="web", at=NOW)
-    assert told == [second, first, None]
+            leave(who, "take-back", request_id=last.id)
+    assert told == [second, first, None, of_bob, None]
+
+
+def test_an_answer_that_somebody_else_has_taken_back_is_not_taken_back_again(store: Store) -> None:
+    number = store.requests.ask_checked(lambda: ("answers", {}), actor="web", at=NOW, left_by="ann").id
+    store.requests.ask("take-back", {"request_id": number}, actor="me", at=NOW)
+    assert store.requests.last_answer(left_by="ann") is None
+
+
+def test_answers_of_an_older_log_that_were_taken_back_are_known_as_such(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = "INSERT INTO requests (kind, arguments, requested_at) VALUES (?, ?, '2026')"
+    wishes: tuple[tuple[str, object], ...] = (
+        ("take-back", '{"request_id": 7, "photo_ids": [1]}'),
+        ("take-back", '{"request_id": "7"}'),
+        ("take-back", '{"request'),
+        ("take-back", b"\x00"),
+        ("take-back", "[]"),
+        ("answers", '{"request_id": 8}'),
+    )
+    log_before("0010_whose_answers", path, monkeypatch, *((leave, one) for one in wishes))
+    with Store.open(path) as store:
+        assert store.connection.problems() == []
+        assert [row["takes_back"] for row in all_of(store, "requests")] == [7, *[None] * 5]
+        assert {row["left_by"] for row in all_of(store, "requests")} == {None}
 
 
 def test_only_the_latest_wishes_are_remembered_and_no_open_one_is_forgotten(store: Store) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Page, Route
 
 from birdwatchd.core.photo import State
 from birdwatchd.edges.store import Said, Store
@@ -199,7 +199,7 @@ def test_undo_goes_back_answer_by_answer_to_the_first(garden: Garden, client: ht
     assert back == [[3], [2], [1]]
     assert sorted(shown(client)) == [1, 2, 3, 4], "before any daemon has heard of it"
     assert undo(client).status_code == 409
-    assert undo(client).json()["error"] == "there is no answer left to take back"
+    assert undo(client).json()["error"] == "there is no answer of yours left to take back"
     fulfil(garden)
     assert garden.where() == before
     assert sorted(shown(client)) == [1, 2, 3, 4]
@@ -485,6 +485,68 @@ def test_undo_of_an_answer_that_was_refused_takes_no_other_back(
     held[0].continue_()
     page.wait_for_selector('#review[aria-busy="false"]')
     assert [wish["kind"] for wish in wishes(garden)] == ["answers"]
+
+
+@pytest.mark.fault("W09")
+def test_who_takes_back_takes_back_what_this_browser_has_said(
+    garden: Garden, served: Served, client: httpx.Client, open_page: OpenPage
+) -> None:
+    """Ann and Bob answer at once, and so does a program; of each the last comes first, also after a reload and in another tab."""
+
+    def press(page: Page, key: str) -> None:
+        page.keyboard.press(key)
+        page.wait_for_selector('#review[aria-busy="false"]')
+
+    def reload(page: Page) -> None:
+        page.reload()
+        page.wait_for_selector(".pick")
+        page.wait_for_selector('#review[aria-busy="false"]')
+
+    ann = open_page(served, "/review", refused=409)
+    bob = open_page(served, "/review", refused=409)
+    for page in (ann, bob):
+        page.wait_for_selector('#review[aria-busy="false"]')
+    said = []
+    for who in (ann, bob, ann):
+        reload(who)  # to see what the other has answered
+        said.append(int(who.get_attribute(".pick.here", "data-id") or 0))
+        press(who, "x")
+    program = next(iter(shown(client)))
+    post(client, program).raise_for_status()
+    first, of_bob, second = said
+    tab = ann.context.new_page()
+    tab.goto(f"{served.address}/review")
+    tab.wait_for_selector("#undo:enabled")
+    press(tab, "u")
+    assert sorted(shown(client)) == [second]
+    reload(ann)
+    press(ann, "u")
+    assert sorted(shown(client)) == sorted([first, second])
+    press(ann, "u")
+    assert ann.inner_text("#said").startswith("There is no answer of yours left to take back.")
+    assert ann.is_disabled("#undo")
+    assert sorted(shown(client)) == sorted([first, second]), "what Bob has said stays"
+    press(bob, "u")
+    assert sorted(shown(client)) == sorted([first, second, of_bob])
+    assert undo(client).json()["photo_ids"] == [program]
+    assert undo(client).status_code == 409
+
+
+def test_who_logs_in_anew_is_another_browser_and_a_certain_answer_can_be_taken_back_by_all(
+    served: Served, client: httpx.Client, open_page: OpenPage
+) -> None:
+    page = open_page(served, "/review", refused=409)
+    page.wait_for_selector('#review[aria-busy="false"]')
+    page.keyboard.press("x")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    number = page.evaluate("async () => (await (await fetch('/api/queue')).json()).undo.request_id")
+    page.get_by_role("button", name="Log out").click()
+    page.goto(f"{served.address}/login?to=/review#token={served.token}")
+    page.wait_for_url(f"{served.address}/review")
+    page.wait_for_selector('#review[aria-busy="false"]')
+    assert page.is_disabled("#undo")
+    assert undo(client, request_id=number).json()["answer"] == number
+    assert undo(client, request_id=12345).json()["error"] == "there is no such answer to take back"
 
 
 def test_the_name_that_is_taken_is_the_one_that_is_marked(garden: Garden, served: Served, open_page: OpenPage) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,27 @@ def test_no_question_of_any_page_reads_through_a_big_table(app: FastAPI, root: P
     assert found == []
 
 
-def test_whether_an_answer_was_sent_before_is_found_by_an_index(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("ask", "plan"),
+    [
+        (lambda store: store.requests.with_key("a-key"), ["SEARCH requests USING INDEX requests_by_key (key=?)"]),
+        (
+            lambda store: store.requests.last_answer(left_by="a-browser"),
+            [
+                "SEARCH given USING INDEX requests_by_whom (left_by=?)",
+                "CORRELATED SCALAR SUBQUERY 1",
+                "SEARCH back USING COVERING INDEX answers_taken_back (takes_back=?)",
+            ],
+        ),
+    ],
+    ids=["sent before", "last of one's own"],
+)
+def test_an_answer_is_found_by_an_index(root: Path, ask: Callable[[Store], Any], plan: list[str]) -> None:
     """However many wishes are remembered, and however many photos each of them speaks of."""
     Files(root).create()
     recorder = Recorder()
     with Store.open(root / shelving.DATABASE) as store, pytest.MonkeyPatch.context() as patch:
         recorder.watch(patch)
-        assert store.requests.with_key("a-key-of-nobody") is None
+        assert ask(store) is None
         ((sql, values),) = recorder.asked.items()
-        (step,) = store.connection.rows(f"EXPLAIN QUERY PLAN {sql}", values)
-        assert step["detail"] == "SEARCH requests USING INDEX requests_by_key (key=?)"
+        assert [step["detail"] for step in store.connection.rows(f"EXPLAIN QUERY PLAN {sql}", values)] == plan

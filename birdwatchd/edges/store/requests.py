@@ -33,11 +33,7 @@ class Requests:
     def ask(self, kind: str, arguments: dict[str, Any], *, actor: str | None, at: str) -> int:
         """Leave a wish; returns its number."""
         with self._db.writing():
-            cursor = self._db.execute(
-                "INSERT INTO requests (kind, arguments, actor, requested_at) VALUES (?, ?, ?, ?)",
-                (kind, json.dumps(arguments), actor, at),
-            )
-        return int(cursor.lastrowid or 0)
+            return self._leave(kind, arguments, actor=actor, at=at)
 
     def ask_checked(
         self,
@@ -46,6 +42,7 @@ class Requests:
         actor: str | None,
         at: str,
         key: str | None = None,
+        left_by: str | None = None,
     ) -> Request:
         """Leave a wish for which nothing may change between its check and its row.
 
@@ -53,16 +50,31 @@ class Requests:
             check: runs while nobody else can write; says kind and arguments, or a wish that says the same already. What it raises
                 leaves nothing behind.
             key: what nobody sends twice; `with_key` finds the wish by it.
+            left_by: the browser, or that it was a program; `last_answer` finds its answers by it.
         """
         with self._db.writing():
             told = check()
             if isinstance(told, Request):
                 return told
-            cursor = self._db.execute(
-                "INSERT INTO requests (kind, arguments, actor, requested_at, key) VALUES (?, ?, ?, ?, ?)",
-                (told[0], json.dumps(told[1]), actor, at, key),
-            )
-        return Request(int(cursor.lastrowid or 0), told[0], told[1], actor, None, {})
+            number = self._leave(*told, actor=actor, at=at, key=key, left_by=left_by)
+        return Request(number, told[0], told[1], actor, None, {})
+
+    def _leave(
+        self,
+        kind: str,
+        arguments: dict[str, Any],
+        *,
+        actor: str | None,
+        at: str,
+        key: str | None = None,
+        left_by: str | None = None,
+    ) -> int:
+        takes_back = arguments.get("request_id") if kind == "take-back" else None
+        cursor = self._db.execute(
+            "INSERT INTO requests (kind, arguments, actor, requested_at, key, left_by, takes_back) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (kind, json.dumps(arguments), actor, at, key, left_by, takes_back),
+        )
+        return int(cursor.lastrowid or 0)
 
     def open(self) -> list[Request]:
         """Wishes that are not fulfilled, taken up already or not, oldest first."""
@@ -76,16 +88,12 @@ class Requests:
         """The same; None for one that was never left, or that is forgotten."""
         return next(map(_request, self._db.rows("SELECT * FROM requests WHERE id = ?", (request_id,))), None)
 
-    def last_answer(self, *, actor: str) -> Request | None:
-        """The last answer of somebody that none has taken back yet, fulfilled or not; None when all are, or were forgotten.
-
-        An answer is as long as it has photos, so no other one is read.
-        """
+    def last_answer(self, *, left_by: str) -> Request | None:
+        """The last answer of somebody that none has taken back yet, fulfilled or not; None when all are, or were forgotten."""
         rows = self._db.rows(
-            "SELECT * FROM requests WHERE id = (SELECT max(id) FROM requests WHERE kind = 'answers' AND actor = ?"
-            " AND outcome IS NOT 'failed' AND id NOT IN"
-            " (SELECT json_extract(arguments, '$.request_id') FROM requests WHERE kind = 'take-back'))",
-            (actor,),
+            "SELECT * FROM requests AS given WHERE left_by = ? AND kind = 'answers' AND outcome IS NOT 'failed'"
+            " AND NOT EXISTS (SELECT 1 FROM requests AS back WHERE back.takes_back = given.id) ORDER BY id DESC LIMIT 1",
+            (left_by,),
         )
         return _request(rows[0]) if rows else None
 

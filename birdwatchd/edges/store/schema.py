@@ -135,6 +135,26 @@ WHERE CASE WHEN typeof(arguments) = 'text' AND json_valid(arguments) THEN json_t
     "CREATE INDEX requests_by_key ON requests (key) WHERE key IS NOT NULL",
 )
 
+
+@migrations(name="0010_whose_answers")
+def _whose_answers(db: Any) -> None:
+    for sentence in _WHOSE_ANSWERS:
+        db.execute(sentence)
+
+
+_WHOSE_ANSWERS = (
+    # Which browser left it, or that a program did: so that people who answer at the same time take back only what they said themselves.
+    "ALTER TABLE requests ADD COLUMN left_by TEXT",
+    "ALTER TABLE requests ADD COLUMN takes_back INTEGER",  # the number of an answer; NULL for all other wishes
+    """
+UPDATE requests SET takes_back = json_extract(arguments, '$.request_id')
+WHERE kind = 'take-back'
+    AND CASE WHEN typeof(arguments) = 'text' AND json_valid(arguments) THEN json_type(arguments, '$.request_id') = 'integer' END
+""",
+    "CREATE INDEX requests_by_whom ON requests (left_by, id) WHERE left_by IS NOT NULL",
+    "CREATE INDEX answers_taken_back ON requests (takes_back) WHERE takes_back IS NOT NULL",
+)
+
 _VISITS = (
     """
 CREATE TABLE visits (

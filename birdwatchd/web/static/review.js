@@ -283,7 +283,10 @@ async function give(species, newSpecies = false, ids = chosen()) {
     const content = { key: newKey(), species, new_species: newSpecies, photos: cards.map((card) => ({ photo_id: card.photo_id, seen: card.seen })) };
     const mine = { refused: false };
     onTheirWay.push(mine);
-    const told = await inTurn(() => ask("/api/answers", content).catch((error) => {
+    const told = await inTurn(() => ask("/api/answers", content).then((answer) => {
+      mine.number = answer.request_id;
+      return answer;
+    }, (error) => {
       mine.refused = true;
       throw error;
     }).finally(() => {
@@ -318,10 +321,10 @@ async function undo() {
   root.setAttribute("aria-busy", "true");
   try {
     const meant = onTheirWay.pop();
-    const back = await inTurn(() => (meant?.refused ? null : ask("/api/undo", { key: newKey() })));
+    const back = await inTurn(() => (meant?.refused ? null : ask("/api/undo", { key: newKey(), request_id: meant?.number ?? null })));
     if (back) tookBack(back);
   } catch (error) {
-    say(error.message, true);
+    say(error.message, error.status !== 409); // that nothing is left is no failure
   }
   underWay -= 1;
   if (underWay) return;
