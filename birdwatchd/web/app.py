@@ -33,6 +33,7 @@ from birdwatchd.web import (
     pictures,
     reports,
     review,
+    shortcuts,
     species,
     wishes,
 )
@@ -58,6 +59,7 @@ ROOMS = (
     pictures,
     reports,
     review,
+    shortcuts,
     species,
     wishes,
 )
