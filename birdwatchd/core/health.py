@@ -15,6 +15,9 @@ from birdwatchd.core.shelving import printable
 
 LOW_DISK_BYTES = 1 << 30
 
+COUNTED = 10_000
+"""Photos that wait for a look are counted no further: whoever has so many is helped by no exact number."""
+
 START_IT = "Start it: `birdwatchd run`, or `sudo systemctl start birdwatchd` where it is a service."
 RESTART_IT = "Restart it: `sudo systemctl restart birdwatchd`, or stop it and start it again."
 IT_TRIES_AGAIN = "Set right what it says; birdwatchd tries again by itself."
@@ -48,7 +51,7 @@ class Signs:
         sweep_s: how often it says such a word at least.
         last_decided_at: when a photo was last judged; None if none was.
         serving: the model in use; None without one.
-        waiting_for_a_look: photos that wait for a person.
+        waiting_for_a_look: photos that wait for a person; `COUNTED` means at least so many.
         set_aside: files that are no whole pictures.
         enough: so many names a species needs to be learned.
         version: of the program that asks.
@@ -151,7 +154,9 @@ def _photos_in_words(count: int) -> str:
 def _photos(signs: Signs) -> Point:
     if signs.last_decided_at is None:
         return Point("Photos", "None was judged yet. Drop photos into the inbox.")
-    queue = f" {_photos_in_words(signs.waiting_for_a_look)} for your look." if signs.waiting_for_a_look else ""
+    count = signs.waiting_for_a_look
+    told = f"{COUNTED:,} photos or more wait" if count >= COUNTED else _photos_in_words(count)
+    queue = f" {told} for your look." if count else ""
     return Point("Photos", f"The last one was judged {ago(signs.last_decided_at, signs.now)}.{queue}")
 
 

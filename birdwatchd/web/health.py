@@ -16,7 +16,6 @@ from birdwatchd.core import health
 from birdwatchd.core.errors import BirdwatchdError
 from birdwatchd.core.health import Signs
 from birdwatchd.edges.store import Store
-from birdwatchd.web.asking import CONSIDERED
 from birdwatchd.web.pages import page
 
 router = APIRouter(tags=["health"])
@@ -93,7 +92,7 @@ def _signs(request: Request, log: Store) -> Signs:
         serving=None if serving is None else serving["id"],
         set_aside=log.questions.set_aside_count(),
         enough=request.app.state.settings.training.min_labels_per_species,
-        waiting_for_a_look=log.queue.waiting_count(most=CONSIDERED),
+        waiting_for_a_look=log.queue.waiting_count(most=health.COUNTED),
         version=__version__,
     )
 
@@ -118,7 +117,7 @@ class _Numbers(Collector):
         yield _gauge("wishes", "Wishes of people that are not fulfilled yet.", self._wishes)
         yield _gauge(
             "review_photos",
-            f"Photos that wait for a look; {CONSIDERED} means at least so many.",
+            f"Photos that wait for a look; {health.COUNTED} means at least so many.",
             signs.waiting_for_a_look,
         )
         photos = GaugeMetricFamily("birdwatchd_photos", "Photos in the log by state.", labels=["state"])

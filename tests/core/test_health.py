@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.core.health import START_IT, Signs, ago, parted, points
+from birdwatchd.core.health import COUNTED, START_IT, Signs, ago, parted, points
 
 NOW = "2026-05-01T12:00:00+00:00"
 
@@ -81,6 +81,8 @@ def test_what_waits_is_counted() -> None:
     assert said["Inbox"] == "One photo waits in the inbox."
     assert said["Photos"] == "The last one was judged just now. 1,200 photos wait for your look."
     assert said["Names"].startswith("There is no model yet.")
+    many = {one.subject: one.what for one in points(signs(waiting_for_a_look=COUNTED))}
+    assert many["Photos"].endswith("10,000 photos or more wait for your look."), "no further was counted"
     learning = points(signs(training=json.dumps({"done": 0.4})))
     assert any(one.what == "A training is under way: 40% done." for one in learning)
     emptied_once = points(signs(watcher="none"))
