@@ -4,17 +4,24 @@ Trouble that passes is said once, when it begins, and once more when it is over.
 `status` and in `doctor`.
 """
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import ModelError, TransientError
+from birdwatchd.edges.clock import monotonic
 from birdwatchd.pipeline import Outcome
 
 log = logging.getLogger(__name__)
+
+BACK_OFF_S = 5.0
+HINDERING = ("disk", "root", "log", "room")
+"""Parts whose trouble keeps photos from being taken for a while."""
 
 
 @dataclass(slots=True)
@@ -53,9 +60,16 @@ class Tally:
 
 
 class Condition:
-    """Problems by the part of the daemon that has them."""
+    """Problems by the part of the daemon that has them.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self.hindered_until = clock()
+        """Before that nothing is tried again that the last trouble of disk or log would hinder as well."""
         self.problems: dict[str, str] = {}
         self.tally = Tally()
         self.doing: str | None = None
@@ -76,17 +90,44 @@ class Condition:
             self.told += 1
             log.info("over: %s", over)
 
+    def tell(self, part: str, words: str | None) -> None:
+        """What is wrong with this part, as far as anything is."""
+        if words is None:
+            self.fine(part)
+        else:
+            self.trouble(part, words)
+
     @contextmanager
     def survives(self, part: str) -> Iterator[None]:
-        """Trouble that passes, in here, is this part's; when none comes, the part is well."""
+        """Trouble that passes, in here, is this part's: said once, tried again; when none comes, the part is well."""
         try:
             yield
         except (TransientError, ModelError) as error:
             self.trouble(part, str(error))
+            if part in HINDERING:
+                self.hindered_until = self._clock() + BACK_OFF_S
         else:
             self.fine(part)
+
+    @property
+    def folder_is_away(self) -> bool:
+        """Whether the bird folder was not there when it was last looked for: then nothing in it is touched."""
+        return "root" in self.problems
+
+    @property
+    def is_hindered(self) -> bool:
+        """Whether disk or log were in trouble just now, or the bird folder is away."""
+        return self.folder_is_away or self._clock() < self.hindered_until
 
     def in_words(self, waiting: int) -> str:
         """One line for the service manager and for people."""
         state = "; ".join([*self.problems.values(), *filter(None, [self.doing])]) or "watching"
         return shelving.printable(f"{state}; {waiting} waiting; {self.tally.last_line}")
+
+    def facts(self) -> dict[str, Any]:
+        """For `status`."""
+        return {
+            "state": "degraded" if self.problems else "working",
+            "problems": json.dumps(list(self.problems.values())),
+            "last_photo_at": self.tally.last_photo_at,
+        }

@@ -6,6 +6,7 @@ unheard, although its event lies on the queue.
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from birdwatchd.canary import Canary
 from birdwatchd.condition import Condition
@@ -23,45 +24,64 @@ class Hearing:
     """The ears of one daemon.
 
     Args:
+        watch: hears of the inbox; None for whoever does not live long enough to hear anything.
+        shelf_watch: hears of the shelves.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, watch: Watch, files: Files, condition: Condition, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        watch: Watch | None,
+        shelf_watch: Watch | None,
+        files: Files,
+        condition: Condition,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._watch = watch
+        self._shelf_watch = shelf_watch
         self._canary = Canary(files, clock=clock)
         self._condition = condition
         self._clock = clock
         self._next = clock()
 
-    @property
-    def kind(self) -> str:
-        """How new files are noticed, in a word."""
-        return self._watch.kind
-
     def listen(self, examiner: Examiner | None) -> None:
         """Every few seconds: set a dead or deaf watch up anew, and send the canary if it is time."""
-        if self._clock() < self._next:
+        if self._watch is None or self._clock() < self._next:
             return
         self._next = self._clock() + LISTEN_EVERY_S
         if not self._watch.is_well():
-            self.look_after()
+            self._revive(self._watch)
         if self._canary.is_unheard() and self._watch.problem is None:
             self._condition.trouble(
                 "canary", "the system does not tell of new files; they are found by looking through the inbox"
             )
             self._watch.stop()
-            self.look_after()
+            self._revive(self._watch)
         if examiner is not None:
             self._canary.send_if_due()
 
     def look_after(self) -> None:
         """At each sweep: start anew what has died, or could see more by now."""
-        if self._watch.revive():
-            log.warning("watching anew (%s)", self._watch.kind)
-        if self._watch.problem is None:
-            self._condition.fine("watch")
+        if self._watch is not None:
+            self._revive(self._watch)
+        if self._shelf_watch is not None:
+            self._revive_on_shelves(self._shelf_watch)
+
+    def _revive(self, watch: Watch) -> None:
+        if watch.revive():
+            log.warning("watching anew (%s)", watch.kind)
+        self._condition.tell("watch", watch.problem)
+
+    def _revive_on_shelves(self, watch: Watch) -> None:
+        watch.revive()
+        if watch.kind == "events" or (self._watch is not None and self._watch.kind != "events"):
+            self._condition.fine("shelf watch")  # or told already, with the same cause
         else:
-            self._condition.trouble("watch", self._watch.problem)
+            why = watch.problem or ""
+            self._condition.trouble(
+                "shelf watch", f"photos moved by hand are noticed only every ten minutes: {why.partition(': ')[2]}"
+            )
 
     def canary_came(self, examiner: Examiner | None, *, by_event: bool) -> bool:
         """It was noticed, by an event or by the sweep; False if none was out.
@@ -69,6 +89,8 @@ class Hearing:
         Raises:
             ModelError: the eye does not see what it saw at first.
         """
+        if self._watch is None:
+            return False
         try:
             was_out = self._canary.came(examiner, by_event=by_event)
         except DiskTrouble as error:
@@ -79,3 +101,7 @@ class Hearing:
         if was_out and by_event:
             self._condition.fine("canary")
         return was_out
+
+    def facts(self) -> dict[str, Any]:
+        """For `status`: how new files are noticed, in a word."""
+        return {"watcher": self._watch.kind if self._watch else "none"}

@@ -49,10 +49,14 @@ class Garden:
             self.store,
             load_spotter=StubSpotter,  # type: ignore[arg-type]
             clock=lambda: time.monotonic() + self.leap_s,
-            now=lambda: (datetime.now(UTC) + timedelta(seconds=self.leap_s)).isoformat(timespec="milliseconds"),
+            now=self.now,
         )
         self.worker.open_eye()
         self.worker.resume()
+
+    def now(self) -> str:
+        """The garden's wall clock."""
+        return (datetime.now(UTC) + timedelta(seconds=self.leap_s)).isoformat(timespec="milliseconds")
 
     def drop(self, *photos: tuple[str, int]) -> None:
         for species, number in photos:

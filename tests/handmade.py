@@ -49,7 +49,7 @@ def teach(
             labels += [place] * 4
     features = linear.as_features(np.stack(vectors))
     weights = linear.fit(features, np.array(labels), len(names), np.random.default_rng(1))
-    at = at or garden.worker._now()
+    at = at or garden.now()
     store = garden.store
     training_id = store.models.begin_training(
         "linear", fingerprint=f"{'5' * 16}-{len(store.models.all())}", label_count=8, at=at

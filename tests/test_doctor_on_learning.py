@@ -132,7 +132,7 @@ def test_a_training_that_failed_is_told_with_the_reason_and_what_to_do(
     garden: Garden, why: str, what: str, advice: str | None
 ) -> None:
     number = begun(garden, kind="finetuned")
-    garden.store.models.end_training(number, "failed", [why], at=garden.worker._now())
+    garden.store.models.end_training(number, "failed", [why], at=garden.now())
     failed = findings(garden)["training"]
     assert failed.what.startswith("the long training, number 1, of 20")
     assert failed.what.endswith(what)
@@ -144,7 +144,7 @@ def test_a_training_that_failed_is_told_with_the_reason_and_what_to_do(
 
 def begun(garden: Garden, *, kind: str = "linear") -> int:
     """A training without an end, with its folder."""
-    number = garden.store.models.begin_training(kind, fingerprint="x", label_count=8, at=garden.worker._now())
+    number = garden.store.models.begin_training(kind, fingerprint="x", label_count=8, at=garden.now())
     folder = garden.root / shelving.JOBS / str(number)
     folder.mkdir()
     (folder / JOB_FILE).write_text("{}")

@@ -203,7 +203,7 @@ def test_the_model_that_came_back_is_not_taken_back_in_its_turn(garden: Garden) 
     teach(garden, SWAPPED)
     garden.leap_s += 10
     teach(garden, SWAPPED | {"wren": ["bluetit"]})
-    garden.store.models.take_back(3, before=2, why="for the test", at=garden.worker._now())
+    garden.store.models.take_back(3, before=2, why="for the test", at=garden.now())
     garden.worker.serving.refresh()
     garden.drop(*five("redstart"), *five("greenfinch"))
     assert mend(garden, "redstart", "greenfinch") == 12
@@ -220,7 +220,7 @@ def test_what_was_taken_back_is_not_learned_again_from_the_same_names(root: Path
         garden.bring(tmp_path / "tree", *five("bluetit", count=10))
         garden.learn()
         assert garden.serving() == 2
-        garden.store.models.take_back(2, before=1, why="for the test", at=garden.worker._now())
+        garden.store.models.take_back(2, before=1, why="for the test", at=garden.now())
         garden.worker.serving.refresh()
         with (
             garden.store.connection.writing()

@@ -130,7 +130,7 @@ def test_undo_takes_back_what_a_refiling_moved_and_nothing_that_it_found_right(g
     teach(garden, SWAPPED)
     garden.drop(("redstart", 1), ("bluetit", 1))
     garden.leap_s += 3600
-    since = garden.worker._now()
+    since = garden.now()
     garden.leap_s += 1
     teach(garden, RIGHT)
     assert garden.wish("refile", dry_run=False).result["judged"] == 2

@@ -98,7 +98,7 @@ def test_the_table_counts_birds_only_where_some_photo_has_several(
 def test_the_daemons_line_tells_of_several_birds_and_is_silent_about_one(
     garden: Garden, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "birdwatchd.worker")
+    caplog.set_level("INFO", "birdwatchd.taking")
     drop(garden, jpeg(), dark())
     see(garden, ())
     drop(garden, jpeg(seed=1))

@@ -122,7 +122,7 @@ def test_after_the_model_in_use_was_taken_back_there_is_still_one_to_go_back_to(
     learn(garden, 3, promote=True)
     learn(garden, 8)
     tidy(garden)
-    garden.store.models.take_back(3, before=2, why="worse", at=garden.worker._now())
+    garden.store.models.take_back(3, before=2, why="worse", at=garden.now())
     tidy(garden)
     check(garden)
     assert garden.wish("rollback").outcome == "done"

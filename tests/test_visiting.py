@@ -380,7 +380,7 @@ def test_what_a_person_named_withdrew_moved_changed_or_deleted_is_left(garden: V
 def test_undo_takes_back_what_a_visit_filed_and_it_is_not_filed_again(garden: Visited) -> None:
     one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
     garden.leap_s += 100
-    since = garden.worker._now()
+    since = garden.now()
     garden.end_visits()
     assert garden.where() == {("filed", "redstart"): 2}
     undone = garden.wish("undo", since=since, until=FAR_AHEAD).result["undone"]
@@ -409,19 +409,19 @@ def test_what_was_taken_back_waits_under_the_name_that_its_visit_told(garden: Vi
 
 def test_undo_leaves_what_a_visit_filed_after_it_was_asked_or_before_its_time(garden: Visited) -> None:
     garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
-    until = garden.worker._now()
+    until = garden.now()
     garden.leap_s += 100
     garden.end_visits()
     assert garden.wish("undo", since=LONG_AGO, until=until).result["undone"] == []
     garden.leap_s += 100
-    assert garden.wish("undo", since=garden.worker._now(), until=FAR_AHEAD).result["undone"] == []
+    assert garden.wish("undo", since=garden.now(), until=FAR_AHEAD).result["undone"] == []
 
 
 def test_undo_leaves_what_a_visit_filed_long_ago_when_only_its_probability_changes(garden: Visited) -> None:
     one, two = garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
     garden.end_visits()
     garden.leap_s += 1000
-    since = garden.worker._now()
+    since = garden.now()
     before = garden.store.questions.receipt(garden.photo(two)["id"])
     garden.wish("label", photo_id=garden.photo(one)["id"], species="redstart")
     garden.end_visits()
@@ -438,7 +438,7 @@ def test_undo_takes_back_what_another_model_filed_after_its_visit_was_doubted(ga
     garden.end_visits()
     assert {state for state, _ in garden.where()} == {"review"}
     garden.leap_s += 1000
-    since = garden.worker._now()
+    since = garden.now()
     garden.answers = dict.fromkeys(garden.answers, (REDSTART, 0.1))
     garden.teach()
     garden.wish("refile", dry_run=False)
@@ -452,7 +452,7 @@ def test_undo_leaves_what_another_model_and_its_visit_file_under_the_name_that_i
     garden.shoot(("10:02:11", REDSTART_OR_BLUETIT), ("10:02:13", REDSTART_OR_GREENFINCH))
     garden.end_visits()
     garden.leap_s += 1000
-    since = garden.worker._now()
+    since = garden.now()
     garden.answers = dict.fromkeys(garden.answers, (REDSTART, 0.1))
     garden.teach()
     garden.wish("refile", dry_run=False)

@@ -15,7 +15,8 @@ from birdwatchd.edges.clock import now_utc
 from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.systemd import Notifier
-from birdwatchd.worker import FRESH_S, Chore, Worker
+from birdwatchd.lamp import FRESH_S
+from birdwatchd.worker import Chore, Worker
 from tests import books
 from tests.fakes import StubSpotter
 from tests.pictures import jpeg

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-from birdwatchd import worker
+from birdwatchd import taking
 from birdwatchd.cli import main
 from birdwatchd.edges.store import Decided, Journeys
 
@@ -26,7 +26,7 @@ def _write_down_half(journeys: Journeys, decided: Sequence[Decided], *others: An
 
 if __name__ == "__main__":
     with (
-        patch.object(worker, "BATCH_PHOTOS", ALL_AT_ONCE),
+        patch.object(taking, "BATCH_PHOTOS", ALL_AT_ONCE),
         patch.object(Journeys, "record_decisions", _write_down_half),
     ):
         main()

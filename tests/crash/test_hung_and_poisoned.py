@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from birdwatchd.worker import LAMP_EVERY_S
+from birdwatchd.lamp import LAMP_EVERY_S
 from tests import books
 from tests.crash import lives
 from tests.crash.launching import ASLEEP, LAUNCH, fault, poisoned

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdwatchd import worker
+from birdwatchd import chores
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import DamagedDatabase, DiskFull
 from birdwatchd.core.intake import camera_of
@@ -226,7 +226,7 @@ def test_work_that_was_cut_short_waits_for_the_lock_and_lights_the_lamp_meanwhil
 def test_a_reader_without_an_end_is_told_and_what_it_kept_back_is_tidied_when_it_ends(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "WAL_ALERT_BYTES", 1 << 20)
+    monkeypatch.setattr(chores, "WAL_ALERT_BYTES", 1 << 20)
     dropped: Counter[str] = Counter()
     with garden(root, tmp_path / "lamp") as bench, closing(sqlite3.connect(root / LOG)) as reader:
         reader.execute("BEGIN")
@@ -250,7 +250,7 @@ def test_a_reader_without_an_end_is_told_and_what_it_kept_back_is_tidied_when_it
 
 
 def test_the_alert_for_an_endless_reader_is_set_at_64_mib() -> None:
-    assert worker.WAL_ALERT_BYTES == 64 << 20
+    assert chores.WAL_ALERT_BYTES == 64 << 20
 
 
 # -- damaged

@@ -566,7 +566,7 @@ def test_a_very_slow_disk_does_not_put_the_lamp_out(
             fsync(handle)
 
         monkeypatch.setattr(os, "fsync", slow)
-        monkeypatch.setattr(bench.worker._notifier, "working", lambda _: lit.append(bench.clock.now_s))
+        monkeypatch.setattr(bench.worker._lamp._notifier, "working", lambda _: lit.append(bench.clock.now_s))
         for seed in range(32):
             bench.drop(f"{seed}.jpg", seed=seed)
             (root / "inbox" / f"note{seed}.txt").write_bytes(b"%d" % seed)
