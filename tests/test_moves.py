@@ -317,7 +317,7 @@ def test_of_a_library_that_is_not_there_nothing_is_inferred(life: Life) -> None:
     life.look(pass_s=100)
     (life.root / "library").mkdir()  # as a mount point is when nothing is mounted there
     for _ in range(3):
-        life.noticing._shelves = life.noticing._shelves | {"library": (0, 0)}  # whatever folder it was before
+        life.noticing._missing._shelves["library"] = (0, 0)  # whatever folder it was before
         life.look(pass_s=1)
     assert life.store.questions.states() == {"filed": 3}
 

@@ -114,7 +114,7 @@ def live(root: Path) -> None:
             training=Training(enabled=False),  # to learn means to read all labels
         )
         worker = Worker(settings, files, store, load_spotter=StubSpotter, clock=clock)  # type: ignore[arg-type]
-        worker.noticing._look_at = None
+        worker.noticing._agenda.begin_comparison()  # as if it had been made
         worker.open_eye()
         worker.resume()
         worker.sweep()

@@ -88,8 +88,8 @@ def test_what_a_person_named_withdrew_undid_moved_or_deleted_is_left(garden: Gar
     (garden.root / changed["path"]).write_bytes(b"cropped by a person")
     (garden.root / "library" / "greenfinch" / "best").mkdir()
     (garden.root / sorted_away["path"]).rename(garden.root / "library" / "greenfinch" / "best" / "a.jpg")
-    garden.worker.noticing._look_at = None
-    garden.worker.noticing._hinted.clear()
+    garden.worker.noticing._agenda.begin_comparison()  # as if it had been made, and nothing heard of
+    garden.worker.noticing._agenda.take_hinted()
     work = garden.worker.rejudging.refile(
         lambda: garden.worker.serving.model, garden.worker.pipeline.examiner, dry_run=False
     )

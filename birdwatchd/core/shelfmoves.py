@@ -14,6 +14,9 @@ from birdwatchd.core.photo import Stamp, State
 
 SHELVES = (shelving.LIBRARY, shelving.REVIEW, shelving.EMPTY)
 
+KEPT = (State.FILED, State.REVIEW, State.EMPTY)
+"""States of photos that lie there."""
+
 STRONG_FROM = 5
 """So many photos of a name show that it is meant, however much it looks like another."""
 
