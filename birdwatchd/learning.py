@@ -11,6 +11,7 @@ from birdwatchd.edges.files import Files
 from birdwatchd.edges.store import Request, Store
 from birdwatchd.eye import Eye
 from birdwatchd.mind import Mind
+from birdwatchd.previewing import Previewing
 from birdwatchd.reconsidering import Reconsidering
 from birdwatchd.rejudging import Rejudging
 from birdwatchd.relooking import Relooking
@@ -47,6 +48,7 @@ class Learning:
         self.mind = Mind(files.root, store, settings, eye, self.relooking, condition, now=now)
         self.serving = self.mind.serving
         self.retraining = Retraining(files, store, settings, self.serving, clock=clock, now=now)
+        self._previewing = Previewing(files, store, settings, self.serving, clock=clock)
         self.visiting = Visiting(files, store, settings, clock=clock, now=now)
         self.reconsidering = Reconsidering(files, store, self.serving, now=now)
         self.reporting = Reporting(files, store, clock=clock)
@@ -132,9 +134,9 @@ class Learning:
             self.relooking.step(examiner)
             yield {"what": self.relooking.in_words() or ""}
         if request.arguments.get("dry_run"):
-            return (yield from self.retraining.preview())
+            return (yield from self._previewing.preview())
         if request.arguments.get("show_batch"):
-            return (yield from self.retraining.show_batch())
+            return (yield from self._previewing.show_batch())
         result = yield from self.retraining.train(request)
         while self.rejudging.step(self.serving.model, self._eye.examiner):
             yield {}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from typing import Any, cast
 
 from birdwatchd.core import shelving
+from birdwatchd.core.errors import ModelError
 from birdwatchd.core.job import JOB_FILE, REPORT_FILE, Champion, Job, Report
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.species_names import names_of, shown
@@ -39,6 +40,11 @@ class Lessons:
         self._settings = settings
         self._serving = serving
         self._clock = clock
+
+    def refuse_without_spotter(self) -> None:
+        """Raise ModelError if there is no spotter: then nothing can be learned."""
+        if self._serving.spotter_id is None:
+            raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
 
     def freeze(self) -> Generator[None, None, Dataset]:
         """What can be learned now, in steps.

@@ -6,7 +6,6 @@ models under its own hash, and one transaction has said so.
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from typing import Any
 from birdwatchd.core import gate, shelving
 from birdwatchd.core.errors import ModelError, Refused, TransientError
 from birdwatchd.core.hours import is_within
-from birdwatchd.core.job import BATCH_FILE, JOB_FILE, REPORT_FILE, VERDICT_FILE, Job, Report, is_seen_by
+from birdwatchd.core.job import JOB_FILE, REPORT_FILE, VERDICT_FILE, Job, Report, is_seen_by
 from birdwatchd.core.naming import KINDS
 from birdwatchd.core.settings import Settings
 from birdwatchd.core.tuning import LABELS_TO_FINETUNE
@@ -40,11 +39,6 @@ LOOK_EVERY_S = 2.0
 
 AGAIN_AFTER_S = 60.0
 """When a training could not be begun, because of the disk for instance."""
-
-BATCH_JOB = "show-batch"
-"""Folder of what is drawn, beside the jobs, which have numbers."""
-
-DRAWN_WITHIN_S = 300.0
 
 ONCE_IN = timedelta(hours=12)
 """The long training is begun at most once a night."""
@@ -322,7 +316,7 @@ class Retraining:
         kind = str(request.arguments.get("kind", "linear"))
         if kind not in KINDS:
             raise Refused(f"there is no training called {kind!r}", hint=f"one of: {', '.join(KINDS)}")
-        self._see_to_the_spotter()
+        self._lessons.refuse_without_spotter()
         row = self._lesson_of(request)
         if row is None:
             running = yield from self._begun(kind)
@@ -354,56 +348,6 @@ class Retraining:
         if row is None or row["id"] != request.arguments.get("training_id"):
             return None
         return row if row["outcome"] in ("promoted", "kept") else None
-
-    def preview(self) -> Work:
-        """What a training would learn from now, and what not; nothing is begun.
-
-        Raises:
-            Refused: too little.
-            ModelError: there is no spotter.
-        """
-        self._see_to_the_spotter()
-        dataset = yield from self._lessons.frozen()
-        return {
-            "photos": len(dataset.examples),
-            "species": Counter(one.label for one in dataset.examples),
-            "held_out": sum(one.held_out for one in dataset.examples),
-            "too_few": dict(dataset.too_few),
-            "doubtful_names": dict(dataset.doubtful_names),
-            "straddling": len(dataset.straddling),
-            "min_labels_per_species": self._settings.training.min_labels_per_species,
-        }
-
-    def show_batch(self) -> Work:
-        """Draw some photos as the long training would be taught them; tells where the picture is.
-
-        Raises:
-            Refused: too little, or it cannot be drawn.
-            ModelError: there is no spotter.
-            TransientError: not now.
-        """
-        self._see_to_the_spotter()
-        dataset = yield from self._lessons.frozen()
-        folder, picture = self._files.path(f"{shelving.JOBS}/{BATCH_JOB}"), f"{shelving.REPORTS}/{BATCH_FILE}"
-        with disk.translated("cannot write down what to draw"):
-            write_down(folder, self._lessons.job(0, "finetuned", dataset), dataset.embeddings)
-            self._files.path(shelving.REPORTS).mkdir(exist_ok=True)
-        errand = Errand("show-batch", str(folder), str(self._files.path(picture)), program="birdwatchd.training")
-        try:
-            until = self._clock() + DRAWN_WITHIN_S
-            while (back := errand.look()) is None:
-                if self._clock() > until:
-                    raise Refused("drawing it took too long", hint="try again when this computer has less to do")
-                yield Elsewhere()
-        finally:
-            errand.call_off()
-        if not back.well:
-            raise Refused(back.words, hint=back.hint)
-        return {"path": picture}
-
-    def _see_to_the_spotter(self) -> None:
-        if self._serving.spotter_id is None:
-            raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
 
     def close(self) -> None:
         """Part with a training that is under way: a child ends with us, and is begun anew; a unit goes on until the next life."""

@@ -64,6 +64,7 @@ class Worker:
 
     Attributes:
         condition: what troubles it, and what it has done.
+        serving, retraining, rejudging, relooking, visiting, reconsidering, reporting, tidying: what `Learning` asks in turn, by name.
     """
 
     def __init__(
