@@ -33,7 +33,8 @@ from birdwatchd.core.errors import (
 )
 from birdwatchd.core.formats import Kind
 from birdwatchd.core.jpegfile import picture_data
-from birdwatchd.edges.images import Limits, Picture, _rgb, decode
+from birdwatchd.edges.images import Limits, Picture, decode
+from birdwatchd.edges.images.colours import rgb
 from tests.faults.mutants import good, mutants
 from tests.pictures import chunk, data_folder, exif, jpeg, pixels, png, saved, webp, with_segment
 
@@ -526,9 +527,9 @@ def test_deep_grey_becomes_finite_grey(mode: str) -> None:
     deep = Image.new(mode, (4, 1))
     for x, value in enumerate([-5, 0, 32_768, 65_535]):
         deep.putpixel((x, 0), value)
-    grey = np.asarray(_rgb(deep, 1))[0, :, 0]
+    grey = np.asarray(rgb(deep, 1))[0, :, 0]
     assert grey.tolist() == [0, 0, 128 if mode == "I" else 127, 255]
-    assert np.asarray(_rgb(Image.new("F", (4, 1), float("nan")), 1)).max() == 0
+    assert np.asarray(rgb(Image.new("F", (4, 1), float("nan")), 1)).max() == 0
 
 
 def test_a_gradient_in_sixteen_bits_is_not_clipped() -> None:

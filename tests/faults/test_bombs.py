@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from birdwatchd.core.formats import Kind
-from birdwatchd.edges.images import _in_turn, decode
+from birdwatchd.edges.images import decode
+from birdwatchd.edges.images.decoding import _in_turn
 from tests.faults.feeding import feed, fresh_root, hold_the_law, tell
 from tests.faults.measuring import LIMITS, costs
 from tests.pictures import chunk, jpeg, png, saved, webp, with_chunks
