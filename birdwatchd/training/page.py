@@ -160,7 +160,10 @@ def make(job_dir: Path, out_dir: Path) -> Path:
     try:
         for litter in (part, old):
             shutil.rmtree(litter, ignore_errors=True)
-        part.mkdir(parents=True)
+        out_dir.parent.mkdir(
+            exist_ok=True
+        )  # but not what is above it: a bird folder that is away must not grow anew in its place
+        part.mkdir()
         if (job_dir / BATCH_FILE).exists():
             shutil.copyfile(job_dir / BATCH_FILE, part / BATCH_FILE)
         text = _told(job, report, verdict, judged_at, part)

@@ -35,6 +35,7 @@ from birdwatchd.core.errors import (
     RootGone,
     RootUnsuitable,
     TooLarge,
+    TransientError,
 )
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.photo import Stamp
@@ -374,6 +375,31 @@ def test_an_empty_folder_in_place_of_an_unmounted_disk_is_noticed(files: Files) 
     files.root.mkdir()
     with pytest.raises(RootGone):
         files.check_still_there()
+
+
+@pytest.mark.fault("A21")
+@pytest.mark.parametrize("bare", [False, True], ids=["renamed", "unmounted"])
+def test_a_bird_folder_that_is_away_does_not_begin_to_grow_anew_in_its_place(files: Files, *, bare: bool) -> None:
+    """Who renames or mounts it back would find something in its place already, and photos would be put where nobody looks."""
+    put(files, ".birdwatchd/work/1")
+    files.root.rename(files.root.with_name("away"))
+    if bare:
+        files.root.mkdir()
+    writes: list[Callable[[], object]] = [
+        lambda: files.write_thumbnail(SHA256, b"a picture"),
+        lambda: files.place(".birdwatchd/work/1", "library/robin/a.jpg"),
+        lambda: files.write_sidecar("quarantine/truncated/a.jpg", {}),
+        lambda: files.give_back(".birdwatchd/work/1", "orchard/a.jpg"),
+    ]
+    for write in writes:
+        with pytest.raises(TransientError):
+            write()
+        assert not list(files.root.glob("**/*"))
+        assert files.root.exists() is bare
+    files.root.with_name("away").rename(files.root)
+    files.check_still_there()
+    files.place(".birdwatchd/work/1", "library/robin/a.jpg")
+    files.write_thumbnail(SHA256, b"a picture")
 
 
 def test_an_inbox_that_was_deleted_is_noticed_and_one_made_anew_is_taken(files: Files) -> None:

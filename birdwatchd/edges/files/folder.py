@@ -140,6 +140,7 @@ class Folder:
             self._make_new_folder(folder)
 
     def _make_new_folder(self, folder: Path) -> None:
+        self._check_marker()  # else a bird folder that was renamed or unmounted would begin to grow anew in its place
         self._half_made.add(folder)
         with suppress(OSError):
             folder.rmdir()  # one whose name could not be synced is made anew, for a second fsync would tell nothing
@@ -207,6 +208,20 @@ class Folder:
             self._marker_inode = disk.identity_of(self.path(shelving.MARKER))
             self._inbox_inode = disk.identity_of(self.path(shelving.INBOX))
 
+    def _check_marker(self) -> None:
+        """Whether this is still the bird folder that `check` saw.
+
+        Raises:
+            RootGone: unmounted, renamed or replaced since.
+        """
+        path = self.path(shelving.MARKER)
+        try:
+            now = disk.identity_of(path)
+        except OSError as error:
+            raise RootGone(f"{path} is gone") from error
+        if now != self._marker_inode:
+            raise RootGone(f"{path} is another one than at the start")
+
     def _inbox_is_remote_in(self, mount_table: str) -> bool:
         return _is_remote(file_system_of(str(self.path(shelving.INBOX).resolve()), mount_table))
 
@@ -216,19 +231,20 @@ class Folder:
         Raises:
             RootGone: unmounted, renamed or replaced since; nothing should be inferred from what lies there now.
         """
-        for relative, seen in ((shelving.MARKER, self._marker_inode), (shelving.INBOX, self._inbox_inode)):
-            try:
-                now = disk.identity_of(self.path(relative))
-                is_folder = stat.S_ISDIR(self.path(relative).lstat().st_mode)
-            except OSError as error:
-                raise RootGone(f"{self.path(relative)} is gone") from error
-            if relative == shelving.INBOX and now != seen and is_folder:
-                if seen is not None and seen[0] != now[0] == self.root.stat().st_dev:
-                    raise RootGone(f"the disk of {self.path(relative)} is not mounted any more")
-                self._inbox_inode = now  # made anew by its owner, or mounted late: a folder like any other
-                self.inbox_is_remote = self._inbox_is_remote_in(self._mount_table())
-            elif now != seen:
-                raise RootGone(f"{self.path(relative)} is another one than at the start")
+        self._check_marker()
+        path, seen = self.path(shelving.INBOX), self._inbox_inode
+        try:
+            now = disk.identity_of(path)
+            is_folder = stat.S_ISDIR(path.lstat().st_mode)
+        except OSError as error:
+            raise RootGone(f"{path} is gone") from error
+        if now != seen and is_folder:
+            if seen is not None and seen[0] != now[0] == self.root.stat().st_dev:
+                raise RootGone(f"the disk of {path} is not mounted any more")
+            self._inbox_inode = now  # made anew by its owner, or mounted late: a folder like any other
+            self.inbox_is_remote = self._inbox_is_remote_in(self._mount_table())
+        elif now != seen:
+            raise RootGone(f"{path} is another one than at the start")
         self._check_log_still_there()
 
     def _check_log_still_there(self) -> None:

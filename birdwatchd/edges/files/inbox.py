@@ -281,7 +281,10 @@ class Inbox(Folder):
     def _rename_to_free_name(self, path: Path, inbox_path: str) -> str:
         """Give something in or for the inbox its name there, or a free one beside it; returns that name."""
         wanted = PurePosixPath(inbox_path)
-        (self.path(shelving.INBOX) / wanted.parent).mkdir(parents=True, exist_ok=True)
+        folder = self.path(shelving.INBOX) / wanted.parent
+        if not folder.is_dir():
+            self._check_marker()
+            folder.mkdir(parents=True, exist_ok=True)
         for number in range(1, 1000):
             name = wanted.name if number == 1 else disk.cut(f"recovered-{number}-{wanted.name}")
             free = wanted.with_name(name)

@@ -166,7 +166,7 @@ class Files(OpenShelves):
         """Keep a small picture for the review page, found by content. It can be made again: not synced."""
         path = self.path(f"{shelving.THUMBS}/{sha256[:2]}/{sha256}.jpg")
         with disk.translated("cannot write a thumbnail"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(path.parent)
             part = path.with_suffix(".part")
             part.write_bytes(jpeg)
             part.replace(path)
