@@ -27,6 +27,7 @@ class Dataset:
         sides: by content, on which side each photo is for ever.
         fingerprint: of spotter, photos and labels.
         too_few, doubtful_names, straddling: what is left out; see `Job`.
+        newest_label: id of the newest word of people that was heard for it; 0 without any.
     """
 
     examples: tuple[Example, ...]
@@ -36,6 +37,7 @@ class Dataset:
     too_few: Mapping[str, int]
     doubtful_names: Mapping[str, str]
     straddling: tuple[int, ...]
+    newest_label: int
 
     @property
     def species(self) -> int:
@@ -44,7 +46,7 @@ class Dataset:
 
 
 def freeze(
-    rows: Sequence[Row], *, spotter_id: str, min_labels: int, known_sides: Mapping[str, bool]
+    rows: Sequence[Row], *, spotter_id: str, min_labels: int, known_sides: Mapping[str, bool], newest_label: int
 ) -> Generator[None, None, Dataset]:
     """Decide what is learned from, and on which side each photo is; in steps, between which photos in the inbox have their turn.
 
@@ -53,6 +55,7 @@ def freeze(
         spotter_id: whose embeddings these are.
         min_labels: a species with fewer is left out.
         known_sides: as the last training had them.
+        newest_label: id of the newest word of people when the rows were read.
 
     Raises:
         Refused: there is too little.
@@ -86,6 +89,7 @@ def freeze(
         too_few={label: n for label, n in counts.items() if n < min_labels and label not in doubtful},
         doubtful_names=doubtful,
         straddling=tuple(row["id"] for row, back in zip(learned, split.held_back, strict=True) if back),
+        newest_label=newest_label,
     )
 
 

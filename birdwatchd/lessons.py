@@ -53,12 +53,14 @@ class Lessons:
             Refused: too little.
         """
         yield
+        newest = self._store.models.latest_label()
         return (
             yield from freeze(
                 self._store.models.examples(str(self._serving.spotter_id)),
                 spotter_id=str(self._serving.spotter_id),
                 min_labels=self._settings.training.min_labels_per_species,
                 known_sides=self._known_sides(),
+                newest_label=newest or 0,
             )
         )
 

@@ -165,7 +165,9 @@ class Retraining:
         moment = datetime.fromisoformat(self._now())
         if self._serving.spotter_id is None or not is_within(settings.hours, moment.astimezone().time()):
             return False
-        if self._store.models.was_begun_since("finetuned", as_utc_text(moment - ONCE_IN)) or not can_finetune():
+        # One that was begun years ahead proves that the clock was wrong, and nothing else.
+        since, until = as_utc_text(moment - ONCE_IN), as_utc_text(moment + ONCE_IN)
+        if self._store.models.was_begun_between("finetuned", since, until) or not can_finetune():
             return False
         if not self._has_enough_news("finetuned"):
             return False
@@ -177,7 +179,7 @@ class Retraining:
         return (
             last is None
             or not is_seen_by(str(last["fingerprint"]), str(self._serving.spotter_id))
-            or self._store.models.labels_since(last["started_at"]) >= self._settings.training.min_new_labels
+            or self._store.models.labels_since(last["id"]) >= self._settings.training.min_new_labels
         )
 
     def _go_on_freezing(self, kind: str, freezing: Generator[None, None, Dataset]) -> bool:
@@ -209,7 +211,11 @@ class Retraining:
     def _begin(self, dataset: Dataset, kind: str = "linear") -> _Running:
         at = self._now()
         training_id = self._store.models.begin_training(
-            kind, fingerprint=dataset.fingerprint, label_count=len(dataset.examples), at=at
+            kind,
+            fingerprint=dataset.fingerprint,
+            label_count=len(dataset.examples),
+            newest_label=dataset.newest_label,
+            at=at,
         )
         job = self._lessons.job(training_id, kind, dataset)
         folder = self._files.path(f"{shelving.JOBS}/{training_id}")

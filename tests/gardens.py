@@ -37,6 +37,8 @@ class Garden:
         self.files.check()
         self.store = Store.open(root / "birdwatchd.db")
         self.leap_s = 0.0
+        self.wall_ahead_s = 0.0
+        """By how much the wall clock is wrong; the other one nobody can set."""
         settings = Settings(
             root=root,
             inbox=Inbox(settle_s=0, sweep_s=1),
@@ -56,7 +58,9 @@ class Garden:
 
     def now(self) -> str:
         """The garden's wall clock."""
-        return (datetime.now(UTC) + timedelta(seconds=self.leap_s)).isoformat(timespec="milliseconds")
+        return (datetime.now(UTC) + timedelta(seconds=self.leap_s + self.wall_ahead_s)).isoformat(
+            timespec="milliseconds"
+        )
 
     def drop(self, *photos: tuple[str, int]) -> None:
         for species, number in photos:

@@ -144,7 +144,7 @@ def test_a_training_that_failed_is_told_with_the_reason_and_what_to_do(
 
 def begun(garden: Garden, *, kind: str = "linear") -> int:
     """A training without an end, with its folder."""
-    number = garden.store.models.begin_training(kind, fingerprint="x", label_count=8, at=garden.now())
+    number = garden.store.models.begin_training(kind, fingerprint="x", label_count=8, newest_label=0, at=garden.now())
     folder = garden.root / shelving.JOBS / str(number)
     folder.mkdir()
     (folder / JOB_FILE).write_text("{}")
@@ -305,7 +305,9 @@ def test_the_command_tells_it_all_to_people_and_programs(seeing_root: Path) -> N
     assert "ok   learning: 10 names to go until it can learn" in said.stdout
     assert "ok   long training: the extra `train`" in said.stdout
     with Store.open(seeing_root / "birdwatchd.db") as store:
-        store.models.begin_training("linear", fingerprint="x", label_count=1, at="2026-05-01T05:30:00.250Z")
+        store.models.begin_training(
+            "linear", fingerprint="x", label_count=1, newest_label=0, at="2026-05-01T05:30:00.250Z"
+        )
         store.models.end_training(1, "failed", ["memory ran out (close programs)"], at="2026-05-01T05:31:00.250Z")
     ill = birdwatchd("doctor", "--json", root=seeing_root)
     assert ill.returncode == 1

@@ -13,6 +13,7 @@ from birdwatchd.edges import trainer
 from birdwatchd.worker import Chore
 from tests.gardens import Garden, five
 
+YEARS_S = 10 * 365.25 * 24 * 3600
 ALWAYS, FEW = "00:00-24:00", 12
 
 
@@ -60,6 +61,16 @@ def test_in_its_hours_it_begins_by_itself_and_only_once_a_night(garden: Garden) 
     assert night(garden) == ["linear", "finetuned"]
     garden.leap_s += 13 * 3600
     assert night(garden)[2:] == ["finetuned"], "it taught nothing, since PyTorch is not there: it is tried again"
+
+
+@pytest.mark.fault("T01")
+def test_a_night_by_a_clock_that_was_years_ahead_keeps_none_of_the_nights_from_it_after_that(garden: Garden) -> None:
+    garden.wall_ahead_s = YEARS_S
+    assert night(garden) == ["linear", "finetuned"]
+    garden.wall_ahead_s = 0.0
+    assert night(garden) == ["linear", "finetuned", "finetuned"]
+    garden.wall_ahead_s = -3600.0
+    assert night(garden) == ["linear", "finetuned", "finetuned"], "set back by an hour, it is the same night"
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def promote(garden: Garden, model: Path) -> None:
     path = f".birdwatchd/models/{model.name}"
     new = NewModel("finetuned", LABELS, {}, path, None, {})
     training = garden.store.models.begin_training(
-        "finetuned", fingerprint="f", label_count=0, at="2026-01-01T00:00:00Z"
+        "finetuned", fingerprint="f", label_count=0, newest_label=0, at="2026-01-01T00:00:00Z"
     )
     garden.store.models.enter(new, training, ["it is here"], promote=True, at="2026-01-01T00:00:01Z")
     garden.worker.serving.refresh()

@@ -15,6 +15,8 @@ from birdwatchd.edges.images import as_jpeg
 from tests import books
 from tests.gardens import Garden, five, picture
 
+YEARS_S = 10 * 365.25 * 24 * 3600
+
 
 @pytest.fixture
 def garden(root: Path) -> Iterator[Garden]:
@@ -79,6 +81,38 @@ def test_a_new_species_is_welcome_and_one_can_go_back_and_forth(garden: Garden, 
     assert garden.wish("promote", model_id=2).result["model_id"] == 2
     assert garden.wish("promote", model_id=7).outcome == "failed"
     assert garden.serving() == 2
+
+
+def a_model_for(garden: Garden, tree: Path, species: str, begin: int = 0, *, wall_ahead_s: float = 0.0) -> None:
+    """Let it learn ten photos more, by a clock that is that much ahead."""
+    garden.leap_s += 100
+    garden.wall_ahead_s = wall_ahead_s
+    garden.bring(tree, *five(species, begin, count=10))
+    garden.learn()
+    garden.wall_ahead_s = 0.0
+
+
+@pytest.mark.fault("T01", "T02")
+def test_after_a_clock_that_was_years_ahead_it_goes_on_learning(garden: Garden, tmp_path: Path) -> None:
+    """All names given since seemed older than the training, so that none of them was new."""
+    garden.wall_ahead_s = YEARS_S
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+    garden.learn()
+    a_model_for(garden, tmp_path / "tree", "bluetit")
+    assert garden.outcomes() == ["promoted", "promoted"]
+
+
+@pytest.mark.fault("T01", "T02")
+def test_which_model_served_before_is_no_matter_of_the_clock(garden: Garden, tmp_path: Path) -> None:
+    """The one that was retired by a clock that was ahead seemed to be the last for years, and the one to go back to."""
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+    garden.learn()
+    a_model_for(garden, tmp_path / "tree", "bluetit", wall_ahead_s=YEARS_S)
+    a_model_for(garden, tmp_path / "tree", "redstart", 50)
+    assert (garden.outcomes(), garden.serving()) == (["promoted"] * 3, 3)
+    assert [row["id"] for row in garden.store.models.served_before(5)] == [2, 1]
+    garden.wall_ahead_s = -3600.0
+    assert [garden.wish("rollback").result["model_id"] for _ in range(4)] == [2, 3, 2, 3]
 
 
 def test_a_species_that_people_have_renamed_holds_no_new_model_up(garden: Garden, tmp_path: Path) -> None:

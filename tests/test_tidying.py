@@ -188,7 +188,7 @@ def test_the_newest_training_that_says_who_is_held_out_stays(garden: Garden) -> 
 def test_while_a_training_is_under_way_nothing_goes(garden: Garden) -> None:
     """It may read the file of a model that was exchanged meanwhile."""
     learn(garden, 6)
-    training = garden.store.models.begin_training("linear", fingerprint="x", label_count=8, at=THEN)
+    training = garden.store.models.begin_training("linear", fingerprint="x", label_count=8, newest_label=0, at=THEN)
     (garden.root / shelving.JOBS / f".{training}.part").mkdir()
     before = files(garden), jobs(garden)
     tidy(garden)

@@ -100,7 +100,7 @@ def _next_lesson(store: Store, counts: dict[str, int], training: Training, spott
         return Finding("learning", f"{able}, and begins by itself as soon as you name no more")
     if not is_seen_by(str(last["fingerprint"]), spotter_id):
         return Finding("learning", f"{able} with the new spotter, and begins by itself as soon as you name no more")
-    new = store.models.labels_since(last["started_at"])
+    new = store.models.labels_since(last["id"])
     to_go = max(0, training.min_new_labels - new)
     since = f"{_counted(new, 'new name')} since training {last['id']}"
     if to_go:

@@ -93,7 +93,7 @@ class _Lesson:
     """One training and its list."""
 
     number: int
-    started_at: str
+    newest_label: int
     photos: tuple[Hard, ...]
 
 
@@ -136,7 +136,7 @@ def _is_meant(one: Hard, species: str | None, split: Split) -> bool:
 def _latest(log: Store, root: Path) -> _Lesson | None:
     for row in log.second_looks.lessons(limit=TRIED):
         try:
-            return _Lesson(row["id"], row["started_at"], _list_of(root, row["id"], row["started_at"]))
+            return _Lesson(row["id"], row["newest_label"], _list_of(root, row["id"], row["started_at"]))
         except (PhotoVanished, ValueError):  # by an older birdwatchd, or tidied away
             continue
     return None
@@ -164,7 +164,7 @@ class _Choices:
         ids = {one.photo_id for one in photos} | {other for one in photos for other in one.neighbours}
         wishes = open_wishes(log)
         self._names = names
-        self._rows: dict[int, Row] = log.second_looks.photos(ids, since=lesson.started_at)
+        self._rows: dict[int, Row] = log.second_looks.photos(ids, since=lesson.newest_label)
         self._called = names_then(log, wishes, list(ids))
         self._under_way = {photo_id for wish in wishes for photo_id in wish.photo_ids}
 

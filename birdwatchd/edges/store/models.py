@@ -44,11 +44,14 @@ class Models:
         return next(iter(self.served_before(1)), None)
 
     def served_before(self, count: int) -> list[Row]:
-        """So many of those that `before` would give one after the other, if each turned out worse in its turn."""
+        """So many of those that `before` would give one after the other, if each turned out worse in its turn.
+
+        In the order in which they took over: clocks leap.
+        """
         return self._db.rows(
             "SELECT * FROM models WHERE retired_at IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM taken_back WHERE model_id = models.id)"
-            " ORDER BY retired_at DESC, id DESC LIMIT ?",
+            " ORDER BY (SELECT max(number) FROM promotions WHERE model_id = models.id) DESC, id DESC LIMIT ?",
             (count,),
         )
 
@@ -83,9 +86,14 @@ class Models:
         newest = self._db.value("SELECT max(id) FROM labels")
         return None if newest is None else int(newest)
 
-    def labels_since(self, at: str) -> int:
-        """How many human words are newer than that."""
-        return int(self._db.value("SELECT count(*) FROM labels WHERE labelled_at > ?", (at,)))
+    def labels_since(self, training_id: int) -> int:
+        """How many human words are newer than those that a training knew of; by no clock."""
+        return int(
+            self._db.value(
+                "SELECT count(*) FROM labels WHERE id > coalesce((SELECT newest_label FROM lessons WHERE training_id = ?), 0)",
+                (training_id,),
+            )
+        )
 
     # -- trainings
 
@@ -105,14 +113,21 @@ class Models:
             None,
         )
 
-    def was_begun_since(self, kind: str, at: str) -> bool:
-        """Whether a training of this kind was begun after that, whatever came of it."""
+    def was_begun_between(self, kind: str, since: str, until: str) -> bool:
+        """Whether a training of this kind was begun then, whatever came of it."""
         return bool(
-            self._db.value("SELECT EXISTS (SELECT 1 FROM trainings WHERE kind = ? AND started_at > ?)", (kind, at))
+            self._db.value(
+                "SELECT EXISTS (SELECT 1 FROM trainings WHERE kind = ? AND started_at > ? AND started_at < ?)",
+                (kind, since, until),
+            )
         )
 
-    def begin_training(self, kind: str, *, fingerprint: str, label_count: int, at: str) -> int:
-        """Note that one begins, and that none else is under way; returns its id."""
+    def begin_training(self, kind: str, *, fingerprint: str, label_count: int, newest_label: int, at: str) -> int:
+        """Note that one begins, and that none else is under way; returns its id.
+
+        Args:
+            newest_label: id of the newest human word that it knows of; 0 without any.
+        """
         with self._db.writing():
             self._db.execute(
                 "UPDATE trainings SET finished_at = ?, outcome = 'failed', reasons = ? WHERE finished_at IS NULL",
@@ -122,7 +137,11 @@ class Models:
                 "INSERT INTO trainings (kind, started_at, fingerprint, label_count) VALUES (?, ?, ?, ?)",
                 (kind, at, fingerprint, label_count),
             )
-        return int(cursor.lastrowid or 0)
+            training_id = int(cursor.lastrowid or 0)
+            self._db.execute(
+                "INSERT INTO lessons (training_id, newest_label) VALUES (?, ?)", (training_id, newest_label)
+            )
+        return training_id
 
     def end_training(self, training_id: int, outcome: str, reasons: Sequence[str], *, at: str) -> None:
         """Note what came of it, if it was not noted already."""
@@ -173,8 +192,11 @@ class Models:
                     json.dumps(dict(model.recipe)),
                 ),
             )
+            model_id = int(cursor.lastrowid or 0)
+            if promote:
+                self._note_promotion(model_id)
             self._end(training_id, "promoted" if promote else "kept", reasons, at)
-        return int(cursor.lastrowid or 0)
+        return model_id
 
     def promote(self, model_id: int, *, at: str) -> None:
         """Let this one serve, and retire the one that does: one transaction, so that exactly one serves at any moment.
@@ -263,6 +285,10 @@ class Models:
     def _replace(self, model_id: int, at: str) -> None:
         self._retire(at)
         self._db.execute("UPDATE models SET promoted_at = ?, retired_at = NULL WHERE id = ?", (at, model_id))
+        self._note_promotion(model_id)
+
+    def _note_promotion(self, model_id: int) -> None:
+        self._db.execute("INSERT INTO promotions (model_id) VALUES (?)", (model_id,))
 
     def _retire(self, at: str) -> None:
         self._db.execute("UPDATE models SET retired_at = ? WHERE promoted_at IS NOT NULL AND retired_at IS NULL", (at,))

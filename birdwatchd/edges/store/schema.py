@@ -2,8 +2,8 @@
 
 The names of `photos`, `predictions`, `labels`, `models`, `trainings`, `requests`, `status` and of the five views are a promise to
 people who query them, and so are those of the view `birds`, and of `visits` and `visit_photos`. `journeys`, `embeddings`, `lived_days`,
-`put_up`, `taken_back`, `other_birds`, `visit_words`, `visits_looked_at`, `sighted`, `tallies` and `monthly` are
-birdwatchd's own.
+`put_up`, `taken_back`, `other_birds`, `visit_words`, `visits_looked_at`, `sighted`, `tallies`, `monthly`, `promotions` and `lessons`
+are birdwatchd's own.
 """
 
 import sqlite3
@@ -153,6 +153,29 @@ WHERE kind = 'take-back'
 """,
     "CREATE INDEX requests_by_whom ON requests (left_by, id) WHERE left_by IS NOT NULL",
     "CREATE INDEX answers_taken_back ON requests (takes_back) WHERE takes_back IS NOT NULL",
+)
+
+
+@migrations(name="0011_order_without_a_clock")
+def _order_without_a_clock(db: Any) -> None:
+    for sentence in _ORDER_WITHOUT_A_CLOCK:
+        db.execute(sentence)
+
+
+_ORDER_WITHOUT_A_CLOCK = (
+    # Which model served after which. Of an older log only the times are known.
+    "CREATE TABLE promotions (number INTEGER PRIMARY KEY, model_id INTEGER NOT NULL REFERENCES models (id))",
+    "CREATE INDEX promotions_by_model ON promotions (model_id, number)",
+    """
+INSERT INTO promotions (model_id)
+SELECT id FROM models WHERE promoted_at IS NOT NULL ORDER BY retired_at IS NULL, retired_at, id
+""",
+    # The newest word of people that a training knew of.
+    "CREATE TABLE lessons (training_id INTEGER PRIMARY KEY REFERENCES trainings (id), newest_label INTEGER NOT NULL)",
+    """
+INSERT INTO lessons (training_id, newest_label)
+SELECT id, (SELECT coalesce(max(labels.id), 0) FROM labels WHERE labelled_at <= started_at) FROM trainings
+""",
 )
 
 _VISITS = (
