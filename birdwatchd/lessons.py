@@ -47,22 +47,24 @@ class Lessons:
             raise ModelError("there is no spotter, so nothing can be learned", hint="run `birdwatchd doctor`")
 
     def freeze(self) -> Generator[None, None, Dataset]:
-        """What can be learned now, in steps.
+        """What can be learned now, in steps; begun anew when people say something meanwhile, so that nothing is learned that they have
+        taken back before it was put together.
 
         Raises:
             Refused: too little.
         """
-        yield
-        newest = self._store.models.latest_label()
-        return (
-            yield from freeze(
+        while True:
+            yield
+            newest = self._store.models.latest_label()
+            dataset = yield from freeze(
                 self._store.models.examples(str(self._serving.spotter_id)),
                 spotter_id=str(self._serving.spotter_id),
                 min_labels=self._settings.training.min_labels_per_species,
                 known_sides=self._known_sides(),
                 newest_label=newest or 0,
             )
-        )
+            if self._store.models.latest_label() == newest:
+                return dataset
 
     def frozen(self) -> Generator[dict[str, Any], None, Dataset]:
         """The same for a wish, which has its turns as well."""

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from birdwatchd.core.job import Job
 from birdwatchd.edges.files import disk
 from birdwatchd.edges.images import as_jpeg
 from tests import books
 from tests.gardens import Garden, five, picture
 
 YEARS_S = 10 * 365.25 * 24 * 3600
+NOW = "2026-05-01T05:30:00.250Z"
 
 
 @pytest.fixture
@@ -113,6 +115,38 @@ def test_which_model_served_before_is_no_matter_of_the_clock(garden: Garden, tmp
     assert [row["id"] for row in garden.store.models.served_before(5)] == [2, 1]
     garden.wall_ahead_s = -3600.0
     assert [garden.wish("rollback").result["model_id"] for _ in range(4)] == [2, 3, 2, 3]
+
+
+def test_a_name_that_is_taken_back_while_it_is_put_together_is_not_learned(
+    garden: Garden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "birdwatchd.retraining.SLICE_S", -1.0
+    )  # a step at a time, and wishes have their turn in between
+    garden.bring(tmp_path / "tree", *five("redstart", count=7), *five("greenfinch", count=7))
+    garden.fall_quiet()
+    begun = [row["id"] for row in garden.store.connection.rows("SELECT id FROM photos WHERE id IN (1, 8)")]
+    read: list[str] = []
+    examples = garden.store.models.examples
+
+    def taken_back_as_they_are_read(spotter_id: str) -> list[dict[str, Any]]:
+        rows = examples(spotter_id)
+        if not read:
+            for photo_id, name in zip(begun, ("greenfinch", None), strict=True):
+                garden.store.requests.ask(
+                    "answers", {"photo_ids": [photo_id], "species": name, "key": f"{photo_id}"}, actor="web", at=NOW
+                )
+        read.append(spotter_id)
+        return rows
+
+    monkeypatch.setattr(garden.store.models, "examples", taken_back_as_they_are_read)
+    garden.steps_until(lambda: garden.outcomes() == ["promoted"])
+    assert len(read) == 2
+    job = Job.from_json((garden.root / ".birdwatchd" / "jobs" / "1" / "job.json").read_text())
+    assert Counter(one.label for one in job.examples) == {"redstart": 6, "greenfinch": 7}
+    assert {one.photo_id: one.label for one in job.examples}.get(begun[0]) == "greenfinch"
+    assert begun[1] not in {one.photo_id for one in job.examples}
+    assert garden.store.models.labels_since(1) == 0
 
 
 def test_a_species_that_people_have_renamed_holds_no_new_model_up(garden: Garden, tmp_path: Path) -> None:
