@@ -307,13 +307,17 @@ class Retraining:
         champion = self._serving.model
         # A name that people have taken back from every photo, as by renaming its folder, is no loss: no model will ever learn it again.
         used = set(self._store.questions.species())
-        return gate.judge(
+        verdict = gate.judge(
             rows,
             rules,
             champion_labels=[label for label in champion.card.labels if label in used] if champion else (),
             candidate_labels=report.labels,
             too_few=job.too_few,
         )
+        # A person may have put another into use meanwhile: what is no worse than the one before may well be worse than that one.
+        compared_with = None if job.champion is None else job.champion.model_id
+        is_another = champion is not None and champion.model_id != compared_with
+        return verdict.by_another_model() if is_another else verdict
 
     # -- by hand
 

@@ -117,6 +117,28 @@ def test_which_model_served_before_is_no_matter_of_the_clock(garden: Garden, tmp
     assert [garden.wish("rollback").result["model_id"] for _ in range(4)] == [2, 3, 2, 3]
 
 
+def test_a_model_that_was_compared_with_another_than_the_one_in_use_does_not_take_over(
+    garden: Garden, tmp_path: Path
+) -> None:
+    """Who goes back to an older model while the next is being trained finds that one in use, and not the new one a moment later."""
+    garden.bring(tmp_path / "tree", *five("redstart"), *five("greenfinch"))
+    garden.learn()
+    a_model_for(garden, tmp_path / "tree", "bluetit")
+    assert garden.serving() == 2
+    garden.bring(tmp_path / "tree", *five("redstart", 50, 10))
+    garden.fall_quiet()
+    garden.steps_until(lambda: garden.worker.retraining.under_way() is not None)
+    rollback = garden.store.requests.ask("rollback", {}, actor="test", at=NOW)
+    list(garden.worker.serving.roll_back(garden.store.requests.get(rollback)))
+    garden.steps_until(lambda: None not in garden.outcomes())
+    assert (garden.outcomes(), garden.serving()) == (["promoted", "promoted", "kept"], 1)
+    told = garden.store.models.latest_training()
+    assert told is not None
+    assert "not compared with it" in told["reasons"]
+    a_model_for(garden, tmp_path / "tree", "greenfinch", 70)
+    assert garden.serving() == 4, "it learns on, and is compared with the one in use"
+
+
 def test_a_name_that_is_taken_back_while_it_is_put_together_is_not_learned(
     garden: Garden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

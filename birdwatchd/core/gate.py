@@ -17,7 +17,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 Z_95 = 1.959963984540054
 """How many standard deviations to each side hold 95 % of a normal distribution."""
@@ -112,6 +112,18 @@ class Verdict:
     flipped: tuple[Flip, ...]
     per_species: tuple[SpeciesScore, ...]
     reasons: tuple[str, ...]
+
+    def by_another_model(self) -> "Verdict":
+        """What becomes of it when another model was put into use meanwhile: that one it was not compared with."""
+        return replace(
+            self,
+            promote=False,
+            sentences=(
+                "Another model names birds since this training began, and the new one was not compared with it: it does not take over.",
+                "It can be put into use by hand, and the next training is compared with the model that is in use then.",
+            ),
+            reasons=("it was compared with another model than the one in use",),
+        )
 
     def to_json(self) -> str:
         """`from_json` is the inverse."""
