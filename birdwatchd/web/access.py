@@ -28,6 +28,9 @@ TOKEN_FILE_MODE = 0o600
 SESSION_S = 30 * 24 * 3600
 """How long a browser stays logged in."""
 
+SET_BACK_S = 12 * 3600
+"""A clock may be set back that far, and nobody has to log in again for it."""
+
 COOKIE = "birdwatchd_session"
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
@@ -75,7 +78,7 @@ class Keys:
         if not hmac.compare_digest(mark.encode(), self._mark("session", content).encode()):
             return None
         # The mark is ours, and so is the number.
-        return Session(session_id) if 0 <= now_s - int(began) < SESSION_S else None
+        return Session(session_id) if -SET_BACK_S < now_s - int(began) < SESSION_S else None
 
     def csrf(self, session: Session) -> str:
         """What a form or script of ours sends along, and no other page knows."""

@@ -5,8 +5,11 @@ import pty
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from birdwatchd.core import shelving
 from birdwatchd.edges.store import Store
+from birdwatchd.web.access import Keys
 from tests.service.running import COMMAND
 from tests.web.conftest import OpenPage, serious_issues
 from tests.web.serving import free_port, page_of
@@ -28,6 +31,17 @@ def test_the_link_works_for_who_is_logged_in_already(root: Path, open_page: Open
         page = open_page(served, "/static/icon.svg")
         page.goto(f"{served.address}/login?to=/static/base.css#token={served.token}")
         page.wait_for_url(f"{served.address}/static/base.css")
+
+
+@pytest.mark.fault("T02")
+def test_a_clock_that_is_set_back_a_little_logs_nobody_out() -> None:
+    keys, now_s = Keys("A" * 43), 2e9
+    cookie = keys.new_session(now_s)
+    assert keys.session(cookie, now_s - 1) is not None
+    assert keys.session(cookie, now_s - 11 * 3600) is not None
+    assert keys.session(cookie, now_s - 13 * 3600) is None
+    assert keys.session(cookie, now_s + 30 * 86400 - 1) is not None
+    assert keys.session(cookie, now_s + 30 * 86400) is None
 
 
 def test_the_token_is_told_to_a_terminal_and_never_to_a_log(root: Path) -> None:
