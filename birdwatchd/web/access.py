@@ -116,7 +116,7 @@ def token_of(path: Path, *, make: bool) -> str:
     if not stat.S_ISREG(facts.st_mode) or stat.S_IMODE(facts.st_mode) & 0o077:
         raise ConfigError(
             f"others can read {path}, which lets in whoever knows it",
-            hint=f"remove it: the next start of `birdwatchd web` makes a new one, and everybody logs in again ({path})",
+            hint=f"remove it: `birdwatchd web` makes a new one, and everybody logs in again ({path})",
         )
     token = content.decode("ascii", "replace").strip()
     if not _TOKEN.fullmatch(token):

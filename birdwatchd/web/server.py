@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,7 @@ import anyio.to_thread
 import uvicorn
 
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import ConfigError
+from birdwatchd.core.errors import BirdwatchdError, ConfigError
 from birdwatchd.core.hosts import address, is_loopback, own_hosts
 from birdwatchd.core.settings import Settings, Web
 from birdwatchd.edges.heap import share_one_heap
@@ -30,7 +30,12 @@ LAST_ANSWERS_S = 3
 ANSWERS_AT_ONCE = 8
 """Each of them takes a thread, and some megabytes: the log is open for it, and its page is put together."""
 
+TOKEN_EVERY_S = 2.0
+"""How soon it is seen that the token was exchanged."""
+
 _TCP = (socket.AF_INET, socket.AF_INET6)
+
+log = logging.getLogger(__name__)
 
 _FIRST_HANDED_DOWN = 3
 """Number of the first socket that a service manager hands over (sd_listen_fds(3))."""
@@ -64,7 +69,8 @@ def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str, st
             # Else each small answer waits 40 ms for the browser's word that it has the headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         web = _as_it_listens(settings.web, listening)
-        app = build_app(settings, Doorman(keys, own_hosts(web)))
+        doorman = Doorman(keys, own_hosts(web))
+        app = build_app(settings, doorman)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -87,13 +93,43 @@ def serve(settings: Settings, *, allow_remote: bool, announce: Callable[[str, st
         notifier.ready("serving the page")
         announce(address(web), keys.token)
         with _signals(server):
-            asyncio.run(_serve(server, listening))
+            asyncio.run(_serve(server, listening, _heed_token(doorman, token_file(settings.root))))
         notifier.stopping()
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+async def _serve(server: uvicorn.Server, listening: socket.socket, beside: Coroutine[None, None, None]) -> None:
     anyio.to_thread.current_default_thread_limiter().total_tokens = ANSWERS_AT_ONCE
+    task = asyncio.create_task(beside)
     await server.serve(sockets=[listening])
+    task.cancel()
+
+
+async def _heed_token(doorman: Doorman, file: Path) -> None:
+    """Whoever removes the token's file, or puts another in its place, wants nobody to come in by the old one, from now on."""
+    known, told = _stamp(file), ""
+    while True:
+        await asyncio.sleep(TOKEN_EVERY_S)
+        if (now := _stamp(file)) == known:
+            continue
+        try:
+            keys = Keys(token_of(file, make=True))
+        except BirdwatchdError as error:  # its disk is away, perhaps
+            if str(error) != told:
+                log.warning("the page keeps its token: %s", error)
+            told = str(error)
+        else:
+            known, told = now or _stamp(file), ""
+            if keys.token != doorman.keys.token:
+                log.info("the token of the page was exchanged; everybody logs in again")
+            doorman.keys = keys
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    try:
+        found = file.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mode, found.st_mtime_ns
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 from birdwatchd.core import shelving
 from birdwatchd.edges.store import Store
 from birdwatchd.web.access import Keys
-from tests.service.running import COMMAND
+from birdwatchd.web.server import token_file
+from tests.service.running import COMMAND, until
 from tests.web.conftest import OpenPage, serious_issues
 from tests.web.serving import free_port, page_of
 
@@ -42,6 +43,23 @@ def test_a_clock_that_is_set_back_a_little_logs_nobody_out() -> None:
     assert keys.session(cookie, now_s - 13 * 3600) is None
     assert keys.session(cookie, now_s + 30 * 86400 - 1) is not None
     assert keys.session(cookie, now_s + 30 * 86400) is None
+
+
+@pytest.mark.fault("W13")
+def test_who_exchanges_the_token_lets_nobody_in_any_more_by_the_old_one(root: Path) -> None:
+    """The page went on with it until its next start, while `--link` told the new one, which did not log in."""
+    Store.open(root / shelving.DATABASE).close()
+    with page_of(root) as served, served.client() as old:
+        assert old.get("/api/queue").status_code == 200
+        first, file = served.token, token_file(root)
+        file.unlink()
+        until("the old one is refused", lambda: file.exists() and old.get("/api/queue").status_code == 401)
+        assert served.token != first
+        with served.client() as new:
+            assert new.get("/api/queue").status_code == 200
+            file.chmod(0o644)
+            until("it is told", lambda: "keeps its token" in (root.parent / "page.err").read_text())
+            assert new.get("/api/queue").status_code == 200
 
 
 def test_the_token_is_told_to_a_terminal_and_never_to_a_log(root: Path) -> None:
