@@ -3,7 +3,8 @@
 The log is up to three files: `birdwatchd.db`, and beside it `-wal` with its latest rows and `-shm`. SQLite finds the last two by
 name. A backup that met the `-wal` of the log before it would be mixed with its pages, without a word. So:
 
- 1. The backup is proved, copied to `.birdwatchd/restoring.db`, made ready, synced. The log is as it was; dying here leaves litter.
+ 1. The backup is proved, copied to `.birdwatchd/restoring.db`, made ready, synced. What lies on the shelves and is named by nobody is
+    written down. The log is as it was; dying here leaves litter.
  2. The plan is written: `.birdwatchd/restoring.json`, durably. From here on nobody opens the log (`edges.store.connection`
     refuses), and whoever next holds the bird folder's lock goes on with step 3 before anything else.
  3. What lies at the log's three names goes aside, into `.birdwatchd/backups/replaced-TIME/`, and that is synced.
@@ -26,6 +27,7 @@ from typing import Any
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import ConfigError
+from birdwatchd.core.intake import is_ignored
 from birdwatchd.edges.files import Files, disk
 from birdwatchd.edges.store import Store
 from birdwatchd.edges.store.copies import (
@@ -35,7 +37,9 @@ from birdwatchd.edges.store.copies import (
     give_rights,
     make_ready,
     numbers_given,
+    paths_in,
     prove,
+    unspoken_in,
 )
 
 log = logging.getLogger(__name__)
@@ -80,6 +84,7 @@ def restore(files: Files, source: Path, *, at: str) -> Restored:
             prove(copy, thoroughly=False)
             disk.fsync(copy)
             disk.fsync(copy.parent)
+        _note_unspoken(files, copy)
         with alone_with(present):
             plan = {"backup": shelving.printable(source.name), "replaced": _free_folder(files, at)}
             with disk.translated("cannot put the backup in its place"):
@@ -91,6 +96,21 @@ def restore(files: Files, source: Path, *, at: str) -> Restored:
         raise
     aside = str(plan["replaced"])
     return Restored(proof.photos, aside if files.path(aside).is_dir() else None)
+
+
+def _note_unspoken(files: Files, copy: Path) -> None:
+    """Write down which photos lie elsewhere than the backup knows because the machine put them there: else that would be taken for a
+    person's word.
+
+    Only names with the digits of a content, which birdwatchd gives, are meant. Where the log that is replaced cannot be read, nobody
+    knows who has moved what. The list is asked only about photos that are elsewhere than the log knows, so it does no harm when the
+    restore comes to nothing.
+    """
+    known, by_machine = paths_in(copy), unspoken_in(files.path(shelving.DATABASE))
+    lying = (one[0] for one in files.shelf_files(is_ignored) if one is not None)
+    elsewhere = (path for path in lying if path not in known and shelving.digits_in(path) is not None)
+    unspoken = sorted(path for path in elsewhere if by_machine is None or path in by_machine)
+    disk.write_whole(files.path(shelving.UNSPOKEN), json.dumps(unspoken).encode() + b"\n")
 
 
 def finish_restore(files: Files) -> bool:

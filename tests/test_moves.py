@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from birdwatchd.core import shelving
 from birdwatchd.core.deciding import Rules
-from birdwatchd.core.errors import ModelError, StoreBusy
+from birdwatchd.core.errors import DiskTrouble, ModelError, StoreBusy
 from birdwatchd.core.intake import is_ignored
 from birdwatchd.core.journey import Move
 from birdwatchd.core.photo import State
@@ -20,8 +21,10 @@ from birdwatchd.edges.files import Files
 from birdwatchd.edges.images import Limits
 from birdwatchd.edges.store import MovedByHand, Said, Store
 from birdwatchd.examining import Examiner
+from birdwatchd.keeping import make_backup
 from birdwatchd.noticing import AGAIN_S, QUIET_S, RETRY_S, Noticing
 from birdwatchd.pipeline import BATCH_PHOTOS, Pipeline
+from birdwatchd.restoring import restore
 from tests import books
 from tests.crash.dying import Death, Dying, Fate, make_hands_mortal
 from tests.fakes import StubSpotter
@@ -29,6 +32,7 @@ from tests.pictures import jpeg
 
 SETTLE_S = 2.0
 UNFINISHED_S = 600.0
+NOW = "2026-05-01T05:30:00.000Z"
 
 
 def picture(seed: int) -> bytes:
@@ -384,6 +388,96 @@ def test_one_that_has_its_digits_keeps_its_name(life: Life) -> None:
     life.look(pass_s=SETTLE_S + 1)
     assert (life.photo()["path"], life.photo()["state"]) == (f"library/robin/{name}", State.FILED)
     assert not life.pipeline.has_unfinished()
+
+
+@pytest.fixture
+def restored(life: Life, root: Path) -> Iterator[tuple[Life, dict[str, Path]]]:
+    """A log of two photos, put back after the machine had refiled the first of them and filed two more, and a person had spoken."""
+    (refiled,) = life.take(1)
+    (withdrawn,) = life.named("robin", 2)
+    backup = make_backup(life.files, keep=1, at=NOW).backup.path
+    life.named("robin", 3)
+    where = {
+        "refiled": life.move(refiled, "library/wren"),
+        "filed": life.move(life.take(4)[0], "library/wren"),
+        "empty": life.move(life.take(5)[0], "empty"),
+    }
+    with life.store.connection.writing():
+        for photo, state in zip(where.values(), ("filed", "filed", "empty"), strict=True):
+            life.store.connection.execute(
+                "UPDATE photos SET path = ?, state = ? WHERE sha256 LIKE ?",
+                (place(life, photo), state, f"{shelving.digits_in(photo.name)}%"),
+            )
+    life.move(withdrawn, "review/unknown")
+    life.look()
+    assert life.labels() == [(2, "robin"), (3, "robin"), (2, None)]
+    life.close()
+    restore(life.files, backup, at=NOW)
+    again = Life(root)
+    again.look(pass_s=SETTLE_S + 1)
+    yield again, where
+    again.close()
+
+
+@pytest.mark.fault("S09")
+def test_after_a_restore_what_the_machine_had_done_since_is_no_word_of_a_person(
+    restored: tuple[Life, dict[str, Path]],
+) -> None:
+    """All names that it had given since the backup became labels, which it then learned from."""
+    life, where = restored
+    for _ in range(2):
+        named = life.rows("SELECT id FROM photos WHERE path LIKE 'library/robin/%'")
+        assert Counter(life.labels()) == Counter([(2, "robin"), (2, None), (named[0]["id"], "robin")])
+        row = life.photo(1)
+        assert (row["path"], row["state"]) == (place(life, where["refiled"]), State.REVIEW), "the log's word stands"
+        assert "nobody had named it" in (life.noticing.left() or "")
+        life.look(pass_s=SETTLE_S + 1)
+    life.move(where["refiled"], "library/wood-warbler")
+    life.look()
+    assert life.labels()[-1] == (1, "wood-warbler"), "moved by a person, it is named"
+
+
+@pytest.mark.fault("S09")
+def test_after_a_restore_a_photo_that_it_does_not_know_is_named_by_whoever_moves_it(
+    restored: tuple[Life, dict[str, Path]],
+) -> None:
+    life, where = restored
+    life.move(where["filed"], "library/wood-warbler")
+    life.look(pass_s=SETTLE_S + 1)
+    assert life.labels()[-1][1] == "wood-warbler"
+    where["empty"].write_bytes(picture(9))
+    life.look(pass_s=SETTLE_S + 1)
+    assert life.labels()[-1][1] == "empty", "another photo, that somebody put there since"
+    assert life.noticing.left() is None
+
+
+@pytest.mark.fault("S09")
+def test_where_the_replaced_log_cannot_be_read_no_place_is_taken_for_a_word(life: Life, root: Path) -> None:
+    life.take(1)
+    backup = make_backup(life.files, keep=1, at=NOW).backup.path
+    life.named("robin", 2)
+    life.close()
+    (root / shelving.DATABASE).write_bytes(b"no log any more")
+    restore(life.files, backup, at=NOW)
+    again = Life(root)
+    try:
+        again.look(pass_s=SETTLE_S + 1)
+        assert again.labels() == []
+        assert "nobody had named it" in (again.noticing.left() or "")
+    finally:
+        again.close()
+
+
+def test_a_list_of_the_last_restore_that_cannot_be_read_is_told(life: Life) -> None:
+    put(life, "library/robin/a.jpg", picture(1))
+    for words in (b"{", b"7"):
+        (life.root / shelving.UNSPOKEN).write_bytes(words)
+        with pytest.raises(DiskTrouble, match="does not tell"):
+            life.look(pass_s=SETTLE_S + 1)
+    assert life.labels() == []
+    (life.root / shelving.UNSPOKEN).unlink()
+    life.live(100)
+    assert life.labels() == [(1, "robin")]
 
 
 def test_a_new_photo_in_empty_is_one_without_a_bird(life: Life) -> None:

@@ -94,7 +94,9 @@ def restore(
         say(f"  the log before is kept; to go back to it: birdwatchd restore {before}")
     if unknown:
         say(f"  {len(unknown)} files in the folders are not in it, such as {unknown[0]}; they stay where they are")
-        say("  what you move from there into the inbox is looked at again, and is in the log then")
+        say(
+            "  those that you had named are named by their folders again; what you move into the inbox is looked at again"
+        )
     say("Start birdwatchd again: `sudo systemctl start birdwatchd`, or `birdwatchd run`.")
 
 

@@ -6,7 +6,7 @@ moves are in the log before anybody looks, and a photo that was moved and put ba
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from birdwatchd.core import shelving
 from birdwatchd.core.errors import UsageError
@@ -113,6 +113,17 @@ def word_of(known: Known, at_logged: Lying | None, elsewhere: Iterable[Lying]) -
     finding = Finding(known.photo_id, lying.path, place.state, _speaks(known, place), place.label)
     is_news = finding.speaks or (known.path, known.state) != (lying.path, place.state)
     return finding if is_news else None
+
+
+def without_a_word(known: Known, finding: Finding) -> Finding | None:
+    """The same when the place is no person's word: what the log says of the photo stands, wherever it lies.
+
+    None when that is no news.
+    """
+    state = finding.state if known.state is State.MISSING else known.state
+    if (known.path, known.state) == (finding.path, state):
+        return None
+    return replace(finding, state=state, speaks=False, label=None)
 
 
 def _speaks(known: Known, place: Place) -> bool:

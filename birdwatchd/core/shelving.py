@@ -29,6 +29,10 @@ MARKER = f"{PRIVATE}/root"
 RESTORE_PLAN = f"{PRIVATE}/restoring.json"
 """There from the moment a restore is decided until the backup is in its place; while it is, nobody opens the log."""
 
+UNSPOKEN = f"{PRIVATE}/unspoken.json"
+"""Where photos lay, at the last restore, which the backup does not know there and of which no person had said anything, as far as can
+be told: the machine put them there, and that must not become a person's word."""
+
 RESTORE_COPY = f"{PRIVATE}/restoring.db"
 DATABASE = "birdwatchd.db"
 CONFIG = "config.toml"

@@ -23,6 +23,11 @@ from birdwatchd.saying import FOLDER
 
 log = logging.getLogger(__name__)
 
+FILED_BY_NOBODY = (
+    "is younger than the backup that is the log now, and nobody had named it (drop it into the inbox, to be looked at again,"
+    " or move it to the species that it is)"
+)
+
 
 class BringingIn:
     """Brings new photos in; only for the holder of the bird folder's lock.
@@ -70,6 +75,8 @@ class BringingIn:
             return
         if (why := shelfmoves.is_unclear(path)) is not None:
             self._left.leave(path, why)
+        elif self._files.lies_unspoken(path, sha256):
+            self._left.leave(path, FILED_BY_NOBODY)
         elif not self._files.may_rename_in(path.rpartition("/")[0]):
             self._left.leave(path, "lies in a folder that birdwatchd may not write to (chmod -R g+rwX that folder)")
         elif self.examiner is None:

@@ -101,7 +101,10 @@ class Understanding:
         if known.state is State.MISSING and at_logged is not None:
             elsewhere.append(at_logged)
             at_logged = None
-        return shelfmoves.word_of(known, at_logged, elsewhere)
+        finding = shelfmoves.word_of(known, at_logged, elsewhere)
+        if finding is None or not self._files.lies_unspoken(finding.path, sha256):
+            return finding
+        return shelfmoves.without_a_word(known, finding)
 
     def _write_down(self, findings: Sequence[Finding]) -> None:
         if not findings:

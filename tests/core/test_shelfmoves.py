@@ -1,11 +1,24 @@
 """What moving a photo means: rules without a disk."""
 
+from dataclasses import replace
+
 import pytest
 
 from birdwatchd.core import shelfmoves
 from birdwatchd.core.errors import UsageError
 from birdwatchd.core.photo import Stamp, State
-from birdwatchd.core.shelfmoves import Finding, Known, Lying, Place, Row, doubtful_names, is_mass, place_of, word_of
+from birdwatchd.core.shelfmoves import (
+    Finding,
+    Known,
+    Lying,
+    Place,
+    Row,
+    doubtful_names,
+    is_mass,
+    place_of,
+    without_a_word,
+    word_of,
+)
 
 SHA256 = "ab" * 32
 
@@ -46,6 +59,17 @@ def test_where_it_is_is_no_news() -> None:
     assert word_of(FILED, Lying(FILED.path, 5), []) is None
     assert word_of(FILED, None, []) is None
     assert word_of(FILED, None, [Lying("library/a.jpg", 5)]) is None
+
+
+def test_where_no_person_put_it_the_place_is_followed_and_the_logs_word_stands() -> None:
+    waiting = Known(1, "review/jay/a.jpg", State.REVIEW, None)
+    finding = word_of(waiting, None, [Lying("library/robin/a.jpg", 5)])
+    assert finding is not None
+    quiet = without_a_word(waiting, finding)
+    assert quiet == Finding(1, "library/robin/a.jpg", State.REVIEW, speaks=False, label=None)
+    assert without_a_word(replace(waiting, path=finding.path), finding) is None, "nothing new the next time"
+    gone = replace(waiting, state=State.MISSING)
+    assert without_a_word(gone, finding) == replace(quiet, state=State.FILED), "it is back"
 
 
 def test_the_newest_copy_counts_and_one_left_in_review_does_not() -> None:

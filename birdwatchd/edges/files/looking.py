@@ -1,12 +1,14 @@
 """What a person does with the shelves: which files lie there, what they are, and whose. Looks only; nothing is moved here."""
 
+import json
 import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from birdwatchd.core import shelving
-from birdwatchd.core.errors import PhotoVanished
+from birdwatchd.core.errors import DiskTrouble, PhotoVanished
 from birdwatchd.core.photo import Stamp
 from birdwatchd.core.settling import Look
 from birdwatchd.core.shelfmoves import SHELVES
@@ -32,6 +34,29 @@ class OpenShelves(Inbox):
             if stat.S_ISDIR(found.st_mode) and found.st_dev == home.st_dev:
                 there[shelf] = (found.st_dev, found.st_ino)
         return there
+
+    def lies_unspoken(self, path: str, sha256: str) -> bool:
+        """Whether a photo of this content lies where the machine had put it according to a log that was replaced by a backup since.
+
+        Raises:
+            DiskTrouble: what `restoring` wrote down of that cannot be read.
+        """
+        return path in self._unspoken and shelving.digits_in(path) == sha256[: shelving.HASH_DIGITS]
+
+    @cached_property
+    def _unspoken(self) -> frozenset[str]:
+        """Paths where files lay at the last restore that say nothing there; see `shelving.UNSPOKEN`."""
+        file = self.path(shelving.UNSPOKEN)
+        with disk.translated(f"cannot read {file}"):
+            try:
+                return frozenset(map(str, json.loads(file.read_bytes())))
+            except FileNotFoundError:
+                return frozenset()
+            except (ValueError, TypeError) as error:
+                raise DiskTrouble(
+                    f"{file} does not tell what lay on the shelves at the last restore",
+                    hint="remove it: what lies in a species folder is then taken for named by you",
+                ) from error
 
     def shelf_files(
         self, is_ignored: Callable[..., bool], *, on_closed: Callable[[str], None] = lambda _: None

@@ -211,6 +211,25 @@ def numbers_given(path: Path) -> dict[str, int] | None:
         return None
 
 
+def paths_in(path: Path) -> set[str]:
+    """Where photos lie according to a sound log."""
+    with translated(path), closing(_reading(path)) as db:
+        return {row[0] for row in db.execute("SELECT path FROM photos")}
+
+
+def unspoken_in(path: Path) -> set[str] | None:
+    """Where photos rest of which people have never said anything; None if the log cannot be read."""
+    try:
+        with closing(_reading(path)) as db:
+            unspoken = (
+                "SELECT path FROM photos WHERE state IN ('filed', 'review', 'empty')"
+                " AND NOT EXISTS (SELECT 1 FROM labels WHERE labels.photo_id = photos.id)"
+            )
+            return {row[0] for row in db.execute(unspoken)}
+    except sqlite3.DatabaseError:  # damaged: that is why a backup is put back
+        return None
+
+
 def give_rights(path: Path, model: os.stat_result) -> None:
     """Open a file or folder to everybody for whom the model is, whoever made it: root, or a member of the group with a narrow umask."""
     if os.geteuid() == 0:
