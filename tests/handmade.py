@@ -52,7 +52,11 @@ def teach(
     at = at or garden.now()
     store = garden.store
     training_id = store.models.begin_training(
-        "linear", fingerprint=f"{'5' * 16}-{len(store.models.all())}", label_count=8, newest_label=0, at=at
+        "linear",
+        fingerprint=f"{'5' * 16}-{len(store.models.all())}",
+        label_count=8,
+        newest_label=store.models.latest_label() or 0,
+        at=at,
     )
     serving = store.models.serving()
     card = Card(
