@@ -427,6 +427,13 @@ def test_the_birds_of_a_photo_are_found_by_indexes(store: Store, question: str, 
 # -- migrations
 
 
+def test_a_log_has_the_version_of_its_last_migration() -> None:
+    """Else an older program would take it for its own, or this one would leave it as it is."""
+    names = [one.name for one in schema.migrations._migrations]
+    assert names == sorted(names)
+    assert [int(name[:4]) for name in names] == [*range(1, connection.SCHEMA_VERSION + 1)]
+
+
 def _broken(db: Any) -> None:
     db.execute("CREATE TABLE half_way (id INTEGER)")
     raise InterruptedError("killed here")

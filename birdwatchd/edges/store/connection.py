@@ -21,7 +21,7 @@ from birdwatchd.core.errors import (
     StoreBusy,
 )
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 """Kept in `PRAGMA user_version`; one more with every migration, so that an older program refuses a newer log."""
 
 BUSY_TIMEOUT_S = 10.0
