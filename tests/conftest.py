@@ -66,6 +66,14 @@ def _no_thread_is_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_test_slows_down_those_after_it() -> Iterator[None]:
+    """A training yields to everybody else, and so would every daemon that is begun by a process which once was one."""
+    before = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
+    yield
+    assert (os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)) == before
+
+
+@pytest.fixture(autouse=True)
 def _no_setting_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("BIRDWATCHD_") and name != "BIRDWATCHD_TEST_DATA"]:
         monkeypatch.delenv(name)
