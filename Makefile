@@ -5,6 +5,7 @@
 PYTHON ?= python3
 ROOT ?= $(HOME)/birdwatch
 UV = .venv/bin/uv
+LANES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-base test-train torture lint format lock config bench clean
@@ -21,8 +22,10 @@ run: .venv/ready
 test: lint test-base test-train
 
 # The base install: what most people have. Nothing in it may need torch.
+# Many tests wait most of their time, so they run side by side; those that nothing may disturb come after them, one by one.
 test-base: .venv/ready-dev
-	.venv/bin/coverage run -m pytest
+	.venv/bin/pytest -m "not alone" --numprocesses $(LANES) --dist loadfile --cov --cov-report= --cov-fail-under=0
+	.venv/bin/pytest -m alone --cov --cov-append --cov-report= --cov-fail-under=0
 	.venv/bin/coverage report
 
 # With the extra `train`: the tests that need torch, and that the daemon does not touch it even where it is installed.

@@ -13,6 +13,8 @@ from birdwatchd.edges import trainer
 from birdwatchd.worker import Chore
 from tests.gardens import Garden, five
 
+pytestmark = pytest.mark.alone
+
 YEARS_S = 10 * 365.25 * 24 * 3600
 ALWAYS, FEW = "00:00-24:00", 12
 

@@ -17,6 +17,8 @@ from birdwatchd.worker import Chore
 from tests.fakes import StubSpotter
 from tests.gardens import Garden, with_two_models
 
+pytestmark = pytest.mark.alone
+
 OLD = "0" * 16
 
 

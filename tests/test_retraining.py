@@ -17,6 +17,8 @@ from tests import books
 from tests.gardens import Garden, five, picture
 from tests.handmade import RIGHT, teach
 
+pytestmark = pytest.mark.alone
+
 YEARS_S = 10 * 365.25 * 24 * 3600
 NOW = "2026-05-01T05:30:00.250Z"
 

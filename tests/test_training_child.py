@@ -24,6 +24,8 @@ from birdwatchd.edges.trainer import GRACE_S, UNHEARD_AFTER_S, Course, Return, w
 from tests.gardens import Garden, five
 from tests.service.running import until
 
+pytestmark = pytest.mark.alone
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 STUBBORN = "tests.training.stubborn"
 REAL = "birdwatchd.training"

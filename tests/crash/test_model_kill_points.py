@@ -31,6 +31,8 @@ from tests.fakes import StubSpotter
 from tests.gardens import PATIENCE_S, Garden, five, picture
 from tests.handmade import teach
 
+pytestmark = pytest.mark.alone
+
 Tell = Callable[[str], None]
 
 KNOWN = {one: [one] for one in ("redstart", "greenfinch")}

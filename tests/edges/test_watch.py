@@ -20,6 +20,8 @@ from watchdog.utils import BaseThread
 from birdwatchd.edges.watch import Hint, Watch, window
 from birdwatchd.edges.watch.kernel import Kernel
 
+pytestmark = pytest.mark.alone
+
 HEARD_WITHIN_S = 10.0
 
 

@@ -18,6 +18,8 @@ from tests.faults.writers import drop
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, birdwatchd, daemon, until
 
+pytestmark = pytest.mark.alone
+
 PHOTO = jpeg(width=64, height=64, seed=1)
 BY_EVENTS_ALONE = {"BIRDWATCHD_INBOX__SWEEP_S": "60"}
 

@@ -20,6 +20,8 @@ from tests.faults.told import at_rest, ended, rows, status
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, daemon, until
 
+pytestmark = pytest.mark.alone
+
 LARGE = jpeg(width=2400, height=1600, quality=97, seed=1)
 """A megabyte and more, so that a transfer can break in its middle."""
 

@@ -22,6 +22,8 @@ from tests.faults.writers import drop
 from tests.pictures import jpeg
 from tests.service.running import STUBBED, Daemon, daemon, until
 
+pytestmark = pytest.mark.alone
+
 BREAKABLE = [sys.executable, "-m", "tests.faults.breakable"]
 QUEUE_MOST = Path("/proc/sys/fs/inotify/max_queued_events")
 SETTLE_S = 0.2

@@ -16,6 +16,8 @@ from tests.faults.feeding import feed, fresh_root, hold_the_law, tell
 from tests.faults.measuring import LIMITS, costs
 from tests.pictures import chunk, jpeg, png, saved, webp, with_chunks
 
+pytestmark = pytest.mark.alone
+
 MOST_S = 1.0
 MOST_MB = 100.0
 PACKED = zlib.compress(bytes(1_000_000), 9)

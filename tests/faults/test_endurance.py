@@ -19,6 +19,8 @@ from tests.faults.mutants import mutants
 from tests.pictures import chunk, jpeg, png, saved, webp
 from tests.service.running import Daemon, daemon, until
 
+pytestmark = pytest.mark.alone
+
 BETWEEN = 50
 """Bad files between two good ones."""
 

@@ -21,6 +21,8 @@ from tests.crash import lives
 from tests.pictures import jpeg, saved
 from tests.service.running import STUBBED, Daemon, birdwatchd, daemon, until
 
+pytestmark = pytest.mark.alone
+
 
 def drop(root: Path, *seeds: int, width: int = 320, height: int = 240) -> Counter[str]:
     """Photos into the inbox, each complete at once; their contents."""

@@ -24,6 +24,8 @@ from tests.faults.told import at_rest, nobody_complains, rows, status
 from tests.pictures import exif, jpeg
 from tests.service.running import STUBBED, Daemon, birdwatchd, daemon, until
 
+pytestmark = pytest.mark.alone
+
 TICKING = [sys.executable, "-m", "tests.service.ticking"]
 
 

@@ -15,7 +15,7 @@ from tests.pictures import jpeg
 from tests.service.nspawn import BIRDS, INBOX, Machine, service_blocks, skip_unless_possible
 from tests.service.running import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(600)]
 
 INSTALL, SERVICE, GROUP, START, LINK, REMOTE, ELSEWHERE, GRAPHICS, REMOVE = range(9)
 """The command blocks of the README's section, by what they do."""

@@ -34,6 +34,8 @@ from tests.pictures import jpeg
 from tests.service.running import STUBBED, daemon, until
 from tests.service.running import birdwatchd as birdwatchd_by_itself
 
+pytestmark = pytest.mark.alone
+
 HURRIED = [sys.executable, "-m", "tests.service.hurried"]
 RULES = Rules(empty_below=0.05)
 

@@ -14,6 +14,8 @@ from tests.gardens import Garden, picture
 from tests.service.running import STUBBED, birdwatchd, daemon, until
 from tests.web.serving import free_port, page_of
 
+pytestmark = pytest.mark.alone
+
 BASE = """
 import sys
 sys.modules["fastapi"] = None

@@ -14,6 +14,8 @@ from tests.web.conftest import OpenPage
 from tests.web.reviewing import Person, labels, wait_for_answers
 from tests.web.serving import page_of
 
+pytestmark = pytest.mark.alone
+
 SPECIES, NAMED, WAITING = 10, 5, 10
 SEED = int(os.environ.get("BIRDWATCHD_TEST_SEED", "1"))
 PRESSES = 60

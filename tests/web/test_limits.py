@@ -20,6 +20,8 @@ from tests.service.running import STUBBED, daemon, until
 from tests.web.attacking import Answer, raw, read_answer
 from tests.web.serving import Served, page_of
 
+pytestmark = pytest.mark.alone
+
 WEB_MB = 120
 
 

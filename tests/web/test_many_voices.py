@@ -18,6 +18,8 @@ from tests.service.running import STUBBED, daemon, until
 from tests.web.serving import page_of
 from tests.web.voices import BUSY, Said, by_moving_files, on_the_command_line, on_the_page, together
 
+pytestmark = pytest.mark.alone
+
 FAST = {
     "BIRDWATCHD_TRAINING__ENABLED": "false",
     "BIRDWATCHD_INBOX__RESERVE_MB": "0",

@@ -17,6 +17,8 @@ from tests.service.running import STUBBED, daemon, until
 from tests.web.conftest import OpenPage, serious_issues
 from tests.web.serving import Served, page_of
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def with_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
