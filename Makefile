@@ -24,7 +24,7 @@ test: lint test-base test-train
 # The base install: what most people have. Nothing in it may need torch.
 # Many tests wait most of their time, so they run side by side; those that nothing may disturb come after them, one by one.
 test-base: .venv/ready-dev
-	.venv/bin/pytest -m "not alone" --numprocesses $(LANES) --dist loadfile --cov --cov-report= --cov-fail-under=0
+	.venv/bin/pytest -m "not alone" --numprocesses $(LANES) --dist loadfile --no-loadscope-reorder --cov --cov-report= --cov-fail-under=0
 	.venv/bin/pytest -m alone --cov --cov-append --cov-report= --cov-fail-under=0
 	.venv/bin/coverage report
 
